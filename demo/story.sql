@@ -1,0 +1,318 @@
+-- story.sql: one wedding album, from the first upload to the archive, with everything the database refuses on the way.
+-- Read from standard input by demo/run, in the directory above. Every refusal is checked against its SQLSTATE; the end is too.
+\set QUIET on
+\set ON_ERROR_STOP on
+\set VERBOSITY default
+\set SHOW_CONTEXT never
+\encoding UTF8
+\pset footer off
+\pset null '-'
+-- sentences by default; what is a table says so with \g
+\pset tuples_only on
+\pset format unaligned
+SET timezone = 'UTC';
+
+CREATE EXTENSION photoflow;
+SELECT photoflow.create_tables() \g /dev/null
+CREATE TEMP TABLE refusals (what text, expected text, answered text);
+
+\echo
+\echo '==================================================================================================='
+\echo ' A wedding album, from the first upload to the archive'
+\echo '==================================================================================================='
+SELECT ' kept by ' || photoflow.version();
+
+-- ---------------------------------------------------------------------------------------------------
+\echo
+\echo '--- 1. A studio, its people, and a new album ------------------------------------------------------'
+\echo 'Studio Sen has a photographer, Linh, and an administrator, Minh. Another studio uses the same database.'
+\echo 'Linh makes an album. It starts in Init: no photos yet.'
+\echo
+INSERT INTO "Organizations" ("Name", "Code") VALUES ('Studio Sen', 'SEN') RETURNING "Id" AS studio \gset
+INSERT INTO "Organizations" ("Name", "Code") VALUES ('Another Studio', 'OTHER') RETURNING "Id" AS other_studio \gset
+INSERT INTO "Users" ("OrgId", "Name", "Email") VALUES (:'studio', 'Linh', 'linh@studio-sen.example') RETURNING "Id" AS linh \gset
+INSERT INTO "Users" ("OrgId", "Name", "Email") VALUES (:'studio', 'Minh', 'minh@studio-sen.example') RETURNING "Id" AS minh \gset
+INSERT INTO "Users" ("OrgId", "Name", "Email") VALUES (:'other_studio', 'Oscar', 'oscar@other.example') RETURNING "Id" AS oscar \gset
+
+BEGIN;
+SELECT photoflow.set_context(:'studio', :'linh', 'photographer') \g /dev/null
+INSERT INTO "Albums" ("Name", "AssigneeId") VALUES ('Wedding of An and Binh, May 2026', :'linh') RETURNING "Id" AS album \gset
+SELECT "Name" AS album, photoflow.state_name("AlbumState") AS state FROM "Albums" WHERE "Id" = :'album' \g (format=aligned tuples_only=off)
+COMMIT;
+
+\echo 'May Linh close the album right away? photoflow.fire(album, ''Close''):'
+\echo
+\set ON_ERROR_STOP off
+BEGIN;
+SELECT photoflow.set_context(:'studio', :'linh', 'photographer') \g /dev/null
+SELECT photoflow.fire(:'album', 'Close');
+\set answer :SQLSTATE
+ROLLBACK;
+\set ON_ERROR_STOP on
+\echo 'SQLSTATE: ' :answer '(trigger_not_permitted)'
+INSERT INTO refusals VALUES ('closing a new album', 'PF001', :'answer');
+
+-- ---------------------------------------------------------------------------------------------------
+\echo
+\echo '--- 2. The raw photos come in from Google Drive ---------------------------------------------------'
+\echo 'Linh fires SyncRawTag: the album moves to Raw and gets its Raw stage.'
+\echo
+BEGIN;
+SELECT photoflow.set_context(:'studio', :'linh', 'photographer') \g /dev/null
+SELECT *, format('  SyncRawTag: %s -> %s', from_state, to_state) AS told FROM photoflow.fire(:'album', 'SyncRawTag') \gset moved_
+\echo :moved_told
+COMMIT;
+\set raw :moved_tag_id
+
+\echo
+\echo 'The folder is listed page by page; each page is handed over as Drive sent it, photoflow.sync_photos(stage, page, 412):'
+\echo
+\set page `cat test/data/drive/raw-page-1.json`
+BEGIN;
+SELECT photoflow.set_context(:'studio', :'linh', 'photographer') \g /dev/null
+SELECT format('  page 1 of 5: %s photos added, %s of %s files done', inserted, processed, total) FROM photoflow.sync_photos(:'raw', :'page', 412);
+COMMIT;
+\set page `cat test/data/drive/raw-page-2.json`
+BEGIN;
+SELECT photoflow.set_context(:'studio', :'linh', 'photographer') \g /dev/null
+SELECT format('  page 2 of 5: %s photos added, %s of %s files done', inserted, processed, total) FROM photoflow.sync_photos(:'raw', :'page', 412);
+COMMIT;
+\set page `cat test/data/drive/raw-page-3.json`
+BEGIN;
+SELECT photoflow.set_context(:'studio', :'linh', 'photographer') \g /dev/null
+SELECT format('  page 3 of 5: %s photos added, %s of %s files done', inserted, processed, total) FROM photoflow.sync_photos(:'raw', :'page', 412);
+COMMIT;
+\set page `cat test/data/drive/raw-page-4.json`
+BEGIN;
+SELECT photoflow.set_context(:'studio', :'linh', 'photographer') \g /dev/null
+SELECT format('  page 4 of 5: %s photos added, %s of %s files done', inserted, processed, total) FROM photoflow.sync_photos(:'raw', :'page', 412);
+COMMIT;
+
+\echo
+\echo 'One page is still missing. Linh, in a hurry, fires SyncStockTag:'
+\echo
+\set ON_ERROR_STOP off
+BEGIN;
+SELECT photoflow.set_context(:'studio', :'linh', 'photographer') \g /dev/null
+SELECT photoflow.fire(:'album', 'SyncStockTag');
+\set answer :SQLSTATE
+ROLLBACK;
+\set ON_ERROR_STOP on
+\echo 'SQLSTATE: ' :answer '(guard_not_met)'
+INSERT INTO refusals VALUES ('processing before all raw photos are there', 'PF002', :'answer');
+
+\echo
+\echo 'What could be done with the album now, and what is in the way? photoflow.permitted_triggers(album):'
+\echo
+BEGIN;
+SELECT photoflow.set_context(:'studio', :'linh', 'photographer') \g /dev/null
+SELECT trigger, to_state, CASE WHEN permitted THEN 'yes' ELSE 'no' END AS now, array_to_string(required_roles, ', ') AS by_whom,
+	array_to_string(unmet_guards, '; ') AS in_the_way
+FROM photoflow.permitted_triggers(:'album') \g (format=aligned tuples_only=off)
+COMMIT;
+
+\echo 'The last page ends the listing. Linh''s screen listens (LISTEN photoflow) and hears of it with the commit:'
+\echo
+\set page `cat test/data/drive/raw-page-5.json`
+LISTEN photoflow;
+BEGIN;
+SELECT photoflow.set_context(:'studio', :'linh', 'photographer') \g /dev/null
+SELECT format('  page 5 of 5: %s photos added, %s of %s files done', inserted, processed, total) FROM photoflow.sync_photos(:'raw', :'page', 412, true);
+COMMIT;
+UNLISTEN photoflow;
+SELECT format(E'\n412 files were listed, %s of them are photos; a sidecar, a video, a folder and a trashed file are not.', count(*))
+FROM "PhotoProcs" WHERE "AlbumTagId" = :'raw' AND NOT "IsDeleted";
+
+-- ---------------------------------------------------------------------------------------------------
+\echo
+\echo '--- 3. The processed photos, ready for the client -------------------------------------------------'
+\echo 'Now that Raw is Ready, the same SyncStockTag is allowed. Six pages of finished JPEGs follow.'
+\echo
+BEGIN;
+SELECT photoflow.set_context(:'studio', :'linh', 'photographer') \g /dev/null
+SELECT *, format('  SyncStockTag: %s -> %s', from_state, to_state) AS told FROM photoflow.fire(:'album', 'SyncStockTag') \gset moved_
+\echo :moved_told
+COMMIT;
+\set stock :moved_tag_id
+
+\set page `cat test/data/drive/stock-page-1.json`
+BEGIN;
+SELECT photoflow.set_context(:'studio', :'linh', 'photographer') \g /dev/null
+SELECT format('  page 1 of 6: %s photos added', inserted) FROM photoflow.sync_photos(:'stock', :'page');
+\set page `cat test/data/drive/stock-page-2.json`
+SELECT format('  page 2 of 6: %s photos added', inserted) FROM photoflow.sync_photos(:'stock', :'page');
+\set page `cat test/data/drive/stock-page-3.json`
+SELECT format('  page 3 of 6: %s photos added', inserted) FROM photoflow.sync_photos(:'stock', :'page');
+\set page `cat test/data/drive/stock-page-4.json`
+SELECT format('  page 4 of 6: %s photos added', inserted) FROM photoflow.sync_photos(:'stock', :'page');
+\set page `cat test/data/drive/stock-page-5.json`
+SELECT format('  page 5 of 6: %s photos added', inserted) FROM photoflow.sync_photos(:'stock', :'page');
+\set page `cat test/data/drive/stock-page-6.json`
+SELECT format('  page 6 of 6: %s photos added', inserted) FROM photoflow.sync_photos(:'stock', :'page', is_last => true);
+COMMIT;
+
+-- ---------------------------------------------------------------------------------------------------
+\echo
+\echo '--- 4. The client chooses -------------------------------------------------------------------------'
+\echo 'The couple opens the public link (role anonymous) and presses "done" without having chosen a photo:'
+\echo
+\set ON_ERROR_STOP off
+BEGIN;
+SELECT photoflow.set_context(:'studio', NULL, 'anonymous') \g /dev/null
+SELECT photoflow.fire(:'album', 'Rate');
+\set answer :SQLSTATE
+ROLLBACK;
+\set ON_ERROR_STOP on
+\echo 'SQLSTATE: ' :answer '(guard_not_met)'
+INSERT INTO refusals VALUES ('rating without a vote', 'PF002', :'answer');
+
+\echo
+\echo 'So they vote on forty photos, and then it goes through:'
+\echo
+BEGIN;
+SELECT photoflow.set_context(:'studio', NULL, 'anonymous') \g /dev/null
+SELECT photoflow.vote(ARRAY(
+	SELECT "Id" FROM "PhotoProcs" WHERE "AlbumTagId" = :'stock' AND NOT "IsDeleted" ORDER BY "SortOrder", "Id" LIMIT 40)) AS votes \gset
+\echo '  photos voted:' :votes
+SELECT format('  Rate: %s -> %s', from_state, to_state) FROM photoflow.fire(:'album', 'Rate', reason => 'these forty, please');
+COMMIT;
+
+\echo
+\echo 'Another studio, knowing the album''s id, tries to move it. For them it does not exist:'
+\echo
+\set ON_ERROR_STOP off
+BEGIN;
+SELECT photoflow.set_context(:'other_studio', :'oscar', 'org_admin') \g /dev/null
+SELECT photoflow.fire(:'album', 'ConfirmRate');
+\set answer :SQLSTATE
+ROLLBACK;
+\set ON_ERROR_STOP on
+\echo 'SQLSTATE: ' :answer '(not_found)'
+INSERT INTO refusals VALUES ('another studio', 'PF005', :'answer');
+
+-- ---------------------------------------------------------------------------------------------------
+\echo
+\echo '--- 5. Retouching, a second look, approval --------------------------------------------------------'
+\echo 'Linh takes over the choice (Rate), confirms it, and brings the forty retouched photos. Her screen listens again:'
+\echo
+LISTEN photoflow;
+BEGIN;
+SELECT photoflow.set_context(:'studio', :'linh', 'photographer') \g /dev/null
+SELECT format('  Rate: %s -> %s', from_state, to_state) FROM photoflow.fire(:'album', 'Rate');
+SELECT *, format('  ConfirmRate: %s -> %s', from_state, to_state) AS told FROM photoflow.fire(:'album', 'ConfirmRate') \gset moved_
+\echo :moved_told
+COMMIT;
+UNLISTEN photoflow;
+\set retouch :moved_tag_id
+
+\echo
+\set page `cat test/data/drive/retouch-page-1.json`
+BEGIN;
+SELECT photoflow.set_context(:'studio', :'linh', 'photographer') \g /dev/null
+SELECT format('  %s retouched photos added', inserted) FROM photoflow.sync_photos(:'retouch', :'page', 40, true);
+SELECT format('  FinishRetouch: %s -> %s', from_state, to_state) FROM photoflow.fire(:'album', 'FinishRetouch');
+COMMIT;
+
+\echo
+\echo 'The couple asks for a change, and says which:'
+\echo
+BEGIN;
+SELECT photoflow.set_context(:'studio', NULL, 'anonymous') \g /dev/null
+INSERT INTO "PhotoComments" ("PhotoProcId", "Content")
+SELECT "Id", 'A little warmer, please' FROM "PhotoProcs" WHERE "AlbumTagId" = :'retouch' ORDER BY "SortOrder", "Id" LIMIT 1
+RETURNING format('  "%s"', "Content");
+SELECT format('  RequestRevision: %s -> %s', from_state, to_state) FROM photoflow.fire(:'album', 'RequestRevision', reason => 'the first one a little warmer');
+COMMIT;
+
+\echo
+\echo 'Linh corrects it, the couple approves, Linh finishes:'
+\echo
+BEGIN;
+SELECT photoflow.set_context(:'studio', :'linh', 'photographer') \g /dev/null
+SELECT format('  FinishRetouch: %s -> %s', from_state, to_state) FROM photoflow.fire(:'album', 'FinishRetouch', reason => 'made warmer');
+COMMIT;
+BEGIN;
+SELECT photoflow.set_context(:'studio', NULL, 'anonymous') \g /dev/null
+SELECT format('  ConfirmFeedback: %s -> %s', from_state, to_state) FROM photoflow.fire(:'album', 'ConfirmFeedback', expected_state => 'Feedback');
+COMMIT;
+BEGIN;
+SELECT photoflow.set_context(:'studio', :'linh', 'photographer') \g /dev/null
+SELECT format('  Finish: %s -> %s', from_state, to_state) FROM photoflow.fire(:'album', 'Finish');
+COMMIT;
+
+-- ---------------------------------------------------------------------------------------------------
+\echo
+\echo '--- 6. Into the archive ---------------------------------------------------------------------------'
+\echo 'Closing is for administrators. Linh tries:'
+\echo
+\set ON_ERROR_STOP off
+BEGIN;
+SELECT photoflow.set_context(:'studio', :'linh', 'photographer') \g /dev/null
+SELECT photoflow.fire(:'album', 'Close');
+\set answer :SQLSTATE
+ROLLBACK;
+\set ON_ERROR_STOP on
+\echo 'SQLSTATE: ' :answer '(role_not_allowed)'
+INSERT INTO refusals VALUES ('closing as a photographer', 'PF003', :'answer');
+
+\echo
+\echo 'A program that knows nothing of triggers just writes the column, UPDATE "Albums" SET "AlbumState" = 1. The same rules hold:'
+\echo
+\set ON_ERROR_STOP off
+BEGIN;
+SELECT photoflow.set_context(:'studio', :'linh', 'photographer') \g /dev/null
+UPDATE "Albums" SET "AlbumState" = 1, "ModifiedAt" = now() WHERE "Id" = :'album';
+\set answer :SQLSTATE
+ROLLBACK;
+\set ON_ERROR_STOP on
+\echo 'SQLSTATE: ' :answer '(illegal_state_change)'
+INSERT INTO refusals VALUES ('writing a state past the machine', 'PF006', :'answer');
+
+\echo
+\echo 'Minh, the administrator, closes the album; it is archived in the same moment:'
+\echo
+BEGIN;
+SELECT photoflow.set_context(:'studio', :'minh', 'org_admin') \g /dev/null
+SELECT format('  Close: %s -> %s', from_state, to_state) FROM photoflow.fire(:'album', 'Close', reason => 'delivered and paid');
+\echo
+SELECT "Name" AS album, photoflow.state_name("AlbumState") AS state, "IsArchive" AS archived FROM "Albums" WHERE "Id" = :'album' \g (format=aligned tuples_only=off)
+COMMIT;
+
+-- ---------------------------------------------------------------------------------------------------
+\echo
+\echo '--- 7. What remains -------------------------------------------------------------------------------'
+\echo 'Every move, who made it and why (photoflow.album_history):'
+\echo
+BEGIN;
+SELECT photoflow.set_context(:'studio', :'minh', 'org_admin') \g /dev/null
+SELECT row_number() OVER () AS no, h.from_state, h.trigger, h.to_state, coalesce(u."Name", 'the couple') AS by_whom, h.role, h.reason
+FROM photoflow.album_history(:'album') h LEFT JOIN "Users" u ON u."Id" = h.user_id \g (format=aligned tuples_only=off)
+
+\echo 'The photos of each stage:'
+\echo
+SELECT (ARRAY['Raw', 'Stock', 'Rate', 'Retouch', 'Final'])[t."Type" + 1] AS stage,
+	(ARRAY['Pending', 'Syncing', 'Ready', 'Failed'])[t."Status" + 1] AS status,
+	count(p."Id") AS photos, count(*) FILTER (WHERE p."Voted") AS voted
+FROM "AlbumTags" t LEFT JOIN "PhotoProcs" p ON p."AlbumTagId" = t."Id" AND NOT p."IsDeleted"
+WHERE t."AlbumId" = :'album' AND NOT t."IsDeleted"
+GROUP BY t."Id", t."Type", t."Status" ORDER BY t."Type" \g (format=aligned tuples_only=off)
+
+\echo 'What was refused:'
+\echo
+SELECT what, answered AS sqlstate FROM refusals \g (format=aligned tuples_only=off)
+
+\echo 'The way the album took, as a diagram (photoflow.state_diagram; paste it where Mermaid is drawn, on GitHub for instance):'
+\echo
+SELECT photoflow.state_diagram('mermaid', :'album');
+
+SELECT count(*) FILTER (WHERE expected <> answered) = 0 AND count(*) = 6
+	AND EXISTS (SELECT FROM "Albums" WHERE "Id" = :'album' AND photoflow.state_name("AlbumState") = 'Closed' AND "IsArchive") AS as_told
+FROM refusals \gset
+COMMIT;
+\echo
+\if :as_told
+	\echo 'The album is Closed. Every rule above was kept by the database.'
+\else
+	SELECT what, expected, answered FROM refusals WHERE expected <> answered \g (format=aligned tuples_only=off)
+	DO 'BEGIN RAISE EXCEPTION ''the story did not end as told''; END';
+\endif

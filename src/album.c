@@ -1,0 +1,141 @@
+/*
+ * album.c: reads rows of "Albums", from a trigger's slot or from the table.
+ *
+ * Columns are found by name once per relation and forgotten when the relation changes.
+ */
+#include "photoflow.h"
+
+#include "executor/tuptable.h"
+#include "utils/inval.h"
+#include "utils/rel.h"
+
+#include "album.h"
+#include "store.h"
+
+static struct
+{
+	Oid			relation;
+	int			id;
+	int			org;
+	int			state;
+	int			version;
+	int			isDeleted;
+}			columns;
+
+static void FindColumns(Relation relation);
+static int	FindColumn(Relation relation, const char *name);
+static void ForgetColumns(Datum arg, Oid relid);
+
+void
+AlbumInitialize(void)
+{
+	CacheRegisterRelcacheCallback(ForgetColumns, (Datum) 0);
+}
+
+static void
+ForgetColumns(Datum arg, Oid relid)
+{
+	if (relid == InvalidOid || relid == columns.relation)
+		columns.relation = InvalidOid;
+}
+
+static int
+FindColumn(Relation relation, const char *name)
+{
+	int			number = SPI_fnumber(RelationGetDescr(relation), name);
+
+	if (number <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_PF_TABLES_OUT_OF_DATE),
+				 errmsg("table \"%s\" has no column \"%s\"", RelationGetRelationName(relation), name),
+				 errhint("Run CALL photoflow.migrate().")));
+	return number;
+}
+
+static void
+FindColumns(Relation relation)
+{
+	if (columns.relation == RelationGetRelid(relation))
+		return;
+	columns.id = FindColumn(relation, "Id");
+	columns.org = FindColumn(relation, "OrgId");
+	columns.state = FindColumn(relation, "AlbumState");
+	columns.version = FindColumn(relation, "WorkflowVersion");
+	columns.isDeleted = FindColumn(relation, "IsDeleted");
+	columns.relation = RelationGetRelid(relation);
+}
+
+/* Read a row in a trigger; a column that is NULL reads as zero. */
+void
+AlbumFromSlot(Relation relation, TupleTableSlot *slot, Album *album)
+{
+	bool		isNull;
+	Datum		value;
+
+	FindColumns(relation);
+	memset(album, 0, sizeof(*album));
+	value = slot_getattr(slot, columns.id, &isNull);
+	if (!isNull)
+		album->id = *DatumGetUUIDP(value);
+	value = slot_getattr(slot, columns.org, &isNull);
+	if (!isNull)
+		album->org = *DatumGetUUIDP(value);
+	album->state = DatumGetInt32(slot_getattr(slot, columns.state, &isNull));
+	album->version = DatumGetInt32(slot_getattr(slot, columns.version, &isNull));
+	album->isDeleted = DatumGetBool(slot_getattr(slot, columns.isDeleted, &isNull));
+}
+
+bool
+AlbumStateIsNull(Relation relation, TupleTableSlot *slot)
+{
+	FindColumns(relation);
+	return slot_attisnull(slot, columns.state);
+}
+
+bool
+AlbumVersionIsNull(Relation relation, TupleTableSlot *slot)
+{
+	FindColumns(relation);
+	return slot_attisnull(slot, columns.version);
+}
+
+int
+AlbumStateColumn(Relation relation)
+{
+	FindColumns(relation);
+	return columns.state;
+}
+
+int
+AlbumVersionColumn(Relation relation)
+{
+	FindColumns(relation);
+	return columns.version;
+}
+
+/* Return the albums that the caller's organization has among the ids, ordered by id; raise PF010 without one. */
+Album *
+AlbumsRead(const pg_uuid_t *ids, int count, bool lock, int *found)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	const pg_uuid_t *org = ContextRequireOrg();
+	Datum		values[2];
+	Album	   *albums;
+
+	values[0] = UuidArray(ids, count);
+	values[1] = UUIDPGetDatum(org);
+	StoreBegin();
+	*found = (int) StoreRun(org ? (lock ? PLAN_ALBUMS_LOCK_IN_ORG : PLAN_ALBUMS_READ_IN_ORG) :
+							(lock ? PLAN_ALBUMS_LOCK : PLAN_ALBUMS_READ), values, NULL);
+	albums = MemoryContextAllocZero(caller, sizeof(Album) * Max(*found, 1));
+	for (int i = 0; i < *found; i++)
+	{
+		albums[i].id = *StoreUuid(i, 1);
+		albums[i].org = *StoreUuid(i, 2);
+		albums[i].state = StoreInt(i, 3);
+		albums[i].version = StoreInt(i, 4);
+		albums[i].isDeleted = DatumGetBool(StoreDatum(i, 5));
+	}
+	StoreEnd();
+	return albums;
+}

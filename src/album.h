@@ -1,0 +1,31 @@
+/*
+ * album.h: what the machine needs to know of a row of "Albums".
+ */
+#ifndef PHOTOFLOW_ALBUM_H
+#define PHOTOFLOW_ALBUM_H
+
+#include "postgres.h"
+
+#include "commands/trigger.h"
+#include "utils/uuid.h"
+
+typedef struct Album
+{
+	pg_uuid_t	id;
+	pg_uuid_t	org;
+	int			state;			/* as stored */
+	int			version;
+	bool		isDeleted;
+} Album;
+
+extern void AlbumInitialize(void);
+extern void AlbumFromSlot(Relation relation, TupleTableSlot *slot, Album *album);
+extern bool AlbumStateIsNull(Relation relation, TupleTableSlot *slot);
+extern bool AlbumVersionIsNull(Relation relation, TupleTableSlot *slot);
+extern int	AlbumStateColumn(Relation relation);
+extern int	AlbumVersionColumn(Relation relation);
+
+/* Read albums by id, found ones only, ordered by id; locked FOR NO KEY UPDATE when asked. */
+extern Album *AlbumsRead(const pg_uuid_t *ids, int count, bool lock, int *found);
+
+#endif

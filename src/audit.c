@@ -1,0 +1,139 @@
+/*
+ * audit.c: the monthly partitions of "AuditLogs".
+ *
+ * A month is one of UTC. Rows of a month without a partition go to the default partition, so none is ever refused.
+ */
+#include "photoflow.h"
+
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "steps.h"
+#include "store.h"
+
+#define MAX_MONTHS 1200
+#define DEFAULT_MONTHS 12
+
+typedef struct AuditMonth
+{
+	char	   *partition;
+	char	   *from;
+	char	   *to;
+} AuditMonth;
+
+static Oid	FindAuditLogs(const StepTarget *target);
+static AuditMonth *ListMonths(int months);
+static bool CreatePartition(const StepTarget *target, const AuditMonth *month);
+static void RefuseRowsInDefault(const StepTarget *target, const AuditMonth *month);
+
+static const char *const listMonths =
+	"SELECT 'AuditLogs_' || to_char(m, 'YYYYMM'), to_char(m, 'YYYY-MM-DD') || ' 00:00:00+00',"
+	" to_char(m + interval '1 month', 'YYYY-MM-DD') || ' 00:00:00+00'"
+	" FROM (SELECT date_trunc('month', now() AT TIME ZONE 'UTC') + i * interval '1 month' AS m"
+	" FROM generate_series(0, $1 - 1) i) months ORDER BY 1";
+
+PHOTOFLOW_FUNCTION(photoflow_create_audit_partitions)
+{
+	int			months = PG_ARGISNULL(0) ? DEFAULT_MONTHS : PG_GETARG_INT32(0);
+	int			made = 0;
+	StepTarget *target;
+	StepScope	scope;
+	AuditMonth *list;
+	Oid			auditLogs;
+
+	if (months < 1 || months > MAX_MONTHS)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"months\" must be between 1 and %d", MAX_MONTHS),
+				 errhint("The present month is the first: 12 makes partitions for a year.")));
+	StoreBegin();
+	EnterSteps(&scope, GetUserId());
+	target = FindInstalledTarget();
+	auditLogs = FindAuditLogs(target);
+	/* the same lock as CREATE TABLE ... PARTITION OF, so that two calls do not make the same partition */
+	LockRelationOid(auditLogs, ShareUpdateExclusiveLock);
+	SetUserIdAndSecContext(target->owner, scope.context | SECURITY_LOCAL_USERID_CHANGE);
+	list = ListMonths(months);
+	for (int i = 0; i < months; i++)
+		made += CreatePartition(target, &list[i]) ? 1 : 0;
+	LeaveSteps(&scope);
+	StoreEnd();
+	PG_RETURN_INT32(made);
+}
+
+static Oid
+FindAuditLogs(const StepTarget *target)
+{
+	Oid			auditLogs = get_relname_relid("AuditLogs", target->schemaOid);
+
+	if (!OidIsValid(auditLogs))
+		ereport(ERROR,
+				(errcode(ERRCODE_PF_TABLES_OUT_OF_DATE),
+				 errmsg("schema \"%s\" has no table \"AuditLogs\"", NameStr(target->schema)),
+				 errhint("CALL photoflow.migrate().")));
+	RequireTargetOwner(target);
+	return auditLogs;
+}
+
+/* Copied out of SPI's result, which the statements that follow replace. */
+static AuditMonth *
+ListMonths(int months)
+{
+	AuditMonth *list = palloc(sizeof(AuditMonth) * months);
+	Oid			types[1] = {INT4OID};
+	Datum		values[1] = {Int32GetDatum(months)};
+
+	RunSteps(listMonths, 1, types, values);
+	for (int i = 0; i < months; i++)
+	{
+		list[i].partition = StoreCString(i, 1);
+		list[i].from = StoreCString(i, 2);
+		list[i].to = StoreCString(i, 3);
+	}
+	return list;
+}
+
+/* False when it is there, also as a table on its own: a month that was detached for the archive stays so. */
+static bool
+CreatePartition(const StepTarget *target, const AuditMonth *month)
+{
+	const char *schema = NameStr(target->schema);
+
+	if (OidIsValid(get_relname_relid(month->partition, target->schemaOid)))
+		return false;
+	RefuseRowsInDefault(target, month);
+	RunSteps(ExpandSchema(psprintf("CREATE TABLE {schema}.\"%s\" PARTITION OF {schema}.\"AuditLogs\""
+								   " FOR VALUES FROM ('%s') TO ('%s')",
+								   month->partition, month->from, month->to),
+						  schema),
+			 0, NULL, NULL);
+	return true;
+}
+
+/* PostgreSQL would refuse as well (23514), but could not say what to do. */
+static void
+RefuseRowsInDefault(const StepTarget *target, const AuditMonth *month)
+{
+	JsonText	detail;
+
+	if (RunSteps(ExpandSchema(psprintf("SELECT 1 FROM {schema}.\"AuditLogs\" a"
+									   " WHERE a.\"CreatedAt\" >= '%s' AND a.\"CreatedAt\" < '%s' LIMIT 1",
+									   month->from, month->to),
+							  NameStr(target->schema)),
+				 0, NULL, NULL) == 0)
+		return;
+	JsonBegin(&detail);
+	JsonAddText(&detail, "partition", month->partition);
+	JsonAddText(&detail, "from", month->from);
+	JsonAddText(&detail, "to", month->to);
+	ereport(ERROR,
+			(errcode(ERRCODE_CHECK_VIOLATION),
+			 errmsg("the default partition of \"AuditLogs\" has rows of partition \"%s\" already", month->partition),
+			 errdetail_internal("%s", JsonEnd(&detail)),
+			 errhint("In one transaction: detach the default partition, make the partitions, attach an empty default, "
+					 "and insert its rows into \"AuditLogs\".")));
+}

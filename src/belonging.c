@@ -1,0 +1,228 @@
+/*
+ * belonging.c: the triggers that keep each row in one organization.
+ *
+ * Words:
+ * - A parent is the row that a foreign key names; a child's "OrgId" is always its parent's.
+ * - The arguments of both triggers are the logical table name, then pairs of a column and the table it names:
+ *     CREATE TRIGGER ... EXECUTE FUNCTION photoflow.tenant_fill('AlbumTags', 'AlbumId', 'Albums',
+ *                                                               'PublicUrlId', 'PublicUrls')
+ *
+ * The composite foreign keys are what guarantees it; the triggers fill in and give the better error. So the last
+ * parent seen may be remembered for the rest of the transaction without asking again.
+ */
+#include "photoflow.h"
+
+#include "access/xact.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+#include "utils/rel.h"
+
+#include "belonging.h"
+#include "store.h"
+
+/* where "OrgId" of a parent is found: in one organization, or wherever the row is */
+typedef struct ParentTable
+{
+	const char *name;
+	StorePlan	inOrg;
+	StorePlan	anywhere;
+	pg_uuid_t	lastId;
+	pg_uuid_t	lastOrg;
+	bool		remembered;
+} ParentTable;
+
+static ParentTable parents[] = {
+	{"Albums", PLAN_ALBUM_IN_ORG, PLAN_ALBUM_ORG},
+	{"AlbumTags", PLAN_TAG_IN_ORG, PLAN_TAG_ORG},
+	{"PhotoProcs", PLAN_PHOTO_IN_ORG, PLAN_PHOTO_ORG},
+	{"PublicUrls", PLAN_URL_IN_ORG, PLAN_URL_ORG},
+};
+
+static ParentTable *FindParentTable(const char *name);
+static const pg_uuid_t *ParentOrg(ParentTable *parent, const pg_uuid_t *id, const pg_uuid_t *expected);
+static const pg_uuid_t *GetUuid(TriggerData *trigger, HeapTuple tuple, const char *column, pg_uuid_t *copy);
+static const pg_uuid_t *OrgFromParents(TriggerData *trigger, const pg_uuid_t *org, pg_uuid_t *copy);
+static HeapTuple SetOrg(TriggerData *trigger, HeapTuple tuple, const pg_uuid_t *org);
+static void RefuseCrossTenant(const char *table, const char *parent) pg_attribute_noreturn();
+
+/* Forget remembered parents: at the end of a transaction, where they may have been rolled back. */
+void
+BelongingForget(void)
+{
+	for (int i = 0; i < lengthof(parents); i++)
+		parents[i].remembered = false;
+}
+
+static ParentTable *
+FindParentTable(const char *name)
+{
+	for (int i = 0; i < lengthof(parents); i++)
+		if (strcmp(parents[i].name, name) == 0)
+			return &parents[i];
+	elog(ERROR, "photoflow.tenant_fill: unknown parent table \"%s\"", name);
+}
+
+/*
+ * Return the organization of a parent, NULL when it is not found: looked for in the expected organization only,
+ * where one is expected, so that a row elsewhere looks as if it were not there.
+ */
+static const pg_uuid_t *
+ParentOrg(ParentTable *parent, const pg_uuid_t *id, const pg_uuid_t *expected)
+{
+	Datum		values[2];
+	uint64		found;
+
+	if (parent->remembered && UuidEquals(&parent->lastId, id))
+		return expected == NULL || UuidEquals(&parent->lastOrg, expected) ? &parent->lastOrg : NULL;
+	values[0] = UUIDPGetDatum(id);
+	values[1] = UUIDPGetDatum(expected);
+	StoreBegin();
+	found = StoreRun(expected ? parent->inOrg : parent->anywhere, values, NULL);
+	if (found > 0)
+	{
+		parent->lastId = *id;
+		parent->lastOrg = *StoreUuid(0, 1);
+		parent->remembered = true;
+	}
+	StoreEnd();
+	return found > 0 ? &parent->lastOrg : NULL;
+}
+
+/* Copy a uuid column; return NULL when it is NULL. */
+static const pg_uuid_t *
+GetUuid(TriggerData *trigger, HeapTuple tuple, const char *column, pg_uuid_t *copy)
+{
+	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
+	int			number = SPI_fnumber(desc, column);
+	bool		isNull;
+	Datum		value;
+
+	if (number <= 0)
+		elog(ERROR, "column \"%s\" of \"%s\" does not exist", column, RelationGetRelationName(trigger->tg_relation));
+	value = SPI_getbinval(tuple, desc, number, &isNull);
+	if (isNull)
+		return NULL;
+	*copy = *DatumGetUUIDP(value);
+	return copy;
+}
+
+static HeapTuple
+SetOrg(TriggerData *trigger, HeapTuple tuple, const pg_uuid_t *org)
+{
+	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
+	int			number = SPI_fnumber(desc, "OrgId");
+	Datum		value = UUIDPGetDatum(org);
+	bool		isNull = false;
+
+	return heap_modify_tuple_by_cols(tuple, desc, 1, &number, &value, &isNull);
+}
+
+/* The same words whether the parent is missing or another organization's. */
+static void
+RefuseCrossTenant(const char *table, const char *parent)
+{
+	JsonText	detail;
+
+	JsonBegin(&detail);
+	JsonAddText(&detail, "table", table);
+	JsonAddText(&detail, "parent", parent);
+	ereport(ERROR,
+			(errcode(ERRCODE_PF_CROSS_TENANT),
+			 parent ? errmsg("row of \"%s\" would hang on a row of \"%s\" that is not in its organization", table, parent) :
+			 errmsg("row of \"%s\" would belong to another organization", table),
+			 errdetail_internal("%s", JsonEnd(&detail)),
+			 errhint("Leave \"OrgId\" out: it is filled in from the parent or from the context. It never changes.")));
+}
+
+/*
+ * Return the organization that the parents of a new row give it, or the expected one; refuse parents elsewhere.
+ * A tenant is told nothing about them; the owner is told PF011 where the parent is elsewhere, 23503 where it is not.
+ */
+static const pg_uuid_t *
+OrgFromParents(TriggerData *trigger, const pg_uuid_t *org, pg_uuid_t *copy)
+{
+	char	  **args = trigger->tg_trigger->tgargs;
+	pg_uuid_t	idCopy;
+
+	for (int i = 1; i + 1 < trigger->tg_trigger->tgnargs; i += 2)
+	{
+		const pg_uuid_t *id = GetUuid(trigger, trigger->tg_trigtuple, args[i], &idCopy);
+		ParentTable *parent = FindParentTable(args[i + 1]);
+		const pg_uuid_t *found = id ? ParentOrg(parent, id, org) : NULL;
+
+		if (id == NULL)
+			continue;			/* NOT NULL is the table's to say */
+		if (found == NULL && org && (ContextOrg() || ParentOrg(parent, id, NULL)))
+			RefuseCrossTenant(args[0], args[i + 1]);
+		if (found == NULL && org == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
+					 errmsg("new row of \"%s\" names a row of \"%s\" that does not exist", args[0], args[i + 1]),
+					 errdetail("\"%s\" is %s.", args[i], UuidText(id)),
+					 errhint("Insert the row of \"%s\" first.", args[i + 1])));
+		if (found && org == NULL)
+		{
+			*copy = *found;
+			org = copy;
+		}
+	}
+	return org;
+}
+
+PHOTOFLOW_FUNCTION(photoflow_tenant_fill)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	char	  **args;
+	pg_uuid_t	givenCopy;
+	pg_uuid_t	orgCopy;
+	const pg_uuid_t *given;
+	const pg_uuid_t *org;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BEFORE(trigger->tg_event) ||
+		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event) || !TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" must be fired BEFORE INSERT FOR EACH ROW", "tenant_fill")));
+	args = trigger->tg_trigger->tgargs;
+	given = GetUuid(trigger, trigger->tg_trigtuple, "OrgId", &givenCopy);
+	org = ContextRequireOrg();
+	if (org && given && !UuidEquals(org, given))
+		RefuseCrossTenant(args[0], NULL);
+	org = OrgFromParents(trigger, org ? org : given, &orgCopy);
+	if (org == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_PF_NO_TENANT),
+				 errmsg("no organization is set for the new row of \"%s\"", args[0]),
+				 errhint("Give \"OrgId\", or say whom you work for: SELECT photoflow.set_context(org_id).")));
+	return PointerGetDatum(given ? trigger->tg_trigtuple : SetOrg(trigger, trigger->tg_trigtuple, org));
+}
+
+PHOTOFLOW_FUNCTION(photoflow_tenant_keep)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	char	  **args;
+	pg_uuid_t	oldOrg;
+	pg_uuid_t	newOrg;
+	pg_uuid_t	id;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) ||
+		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event) || !TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" must be fired AFTER UPDATE FOR EACH ROW", "tenant_keep")));
+	args = trigger->tg_trigger->tgargs;
+	if (!GetUuid(trigger, trigger->tg_trigtuple, "OrgId", &oldOrg) ||
+		!GetUuid(trigger, trigger->tg_newtuple, "OrgId", &newOrg) || !UuidEquals(&oldOrg, &newOrg))
+		RefuseCrossTenant(args[0], NULL);
+	for (int i = 1; i + 1 < trigger->tg_trigger->tgnargs; i += 2)
+	{
+		ParentTable *parent = FindParentTable(args[i + 1]);
+
+		if (!GetUuid(trigger, trigger->tg_newtuple, args[i], &id) || ParentOrg(parent, &id, &newOrg))
+			continue;
+		if (ContextOrg() || !ContextIsOwner() || ParentOrg(parent, &id, NULL))
+			RefuseCrossTenant(args[0], args[i + 1]);
+	}
+	return PointerGetDatum(NULL);
+}

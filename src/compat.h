@@ -1,0 +1,49 @@
+/*
+ * compat.h: the only place that knows PostgreSQL's versions.
+ *
+ * Each name is the newest API's, back-ported to the older majors.
+ */
+#ifndef PHOTOFLOW_COMPAT_H
+#define PHOTOFLOW_COMPAT_H
+
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_namespace.h"
+#include "replication/message.h"
+#include "utils/acl.h"
+#include "utils/guc.h"
+
+#if PG_VERSION_NUM < 150000
+#error "photoflow needs PostgreSQL 15 or newer"
+#endif
+
+/* 15 does not hide symbols and leaves this empty; the build hides all that is not marked */
+#if PG_VERSION_NUM < 160000
+#undef PGDLLEXPORT
+#define PGDLLEXPORT __attribute__((visibility("default")))
+#endif
+
+/* 16 folded the ownership checks into one and gave GUC extras an allocator of their own */
+#if PG_VERSION_NUM < 160000
+#define RelationIsOwnedBy(relid, roleid) pg_class_ownercheck((relid), (roleid))
+#define guc_malloc(elevel, size) malloc(size)
+#define guc_free(ptr) free(ptr)
+#else
+#define RelationIsOwnedBy(relid, roleid) object_ownercheck(RelationRelationId, (relid), (roleid))
+#endif
+
+/* 17 added the flush argument; a transactional message is flushed with its commit */
+#if PG_VERSION_NUM < 170000
+#define LogTransactionalMessage(prefix, text, len) LogLogicalMessage((prefix), (text), (len), true)
+#else
+#define LogTransactionalMessage(prefix, text, len) LogLogicalMessage((prefix), (text), (len), true, false)
+#endif
+
+/* 18 carries name and version in the magic block */
+#if PG_VERSION_NUM < 180000
+#define PG_MODULE_MAGIC_EXT(...) PG_MODULE_MAGIC
+#endif
+
+#endif

@@ -1,0 +1,159 @@
+/*
+ * diagram.c: draws a workflow for Mermaid and Graphviz.
+ *
+ * With an album, its state is highlighted and the edges it has taken are marked.
+ */
+#include "photoflow.h"
+
+#include "utils/builtins.h"
+
+#include "refusal.h"
+#include "store.h"
+#include "workflow.h"
+
+typedef struct Drawing
+{
+	const Machine *machine;
+	int			current;		/* state of the album, or MACHINE_NONE */
+	bool	   *taken;			/* parallel to the machine's edges */
+	StringInfoData text;
+} Drawing;
+
+static void MarkTaken(Drawing *drawing, const Album *album);
+static void AppendQuoted(StringInfo text, const char *label, const char *special);
+static void DrawMermaid(Drawing *drawing);
+static void DrawDot(Drawing *drawing);
+
+/* Mark the edges in the album's history. */
+static void
+MarkTaken(Drawing *drawing, const Album *album)
+{
+	const Machine *machine = drawing->machine;
+	Datum		keys[2] = {UUIDPGetDatum(&album->org), UUIDPGetDatum(&album->id)};
+
+	StoreBegin();
+	StoreRun(PLAN_HISTORY_READ, keys, NULL);
+	for (uint64 row = 0; row < SPI_processed; row++)
+	{
+		int			from = MachineStateByValue(machine, StoreInt(row, 2));
+		int			trigger = MachineTriggerByName(machine, StoreCString(row, 3));
+		const MachineEdge *edge;
+
+		if (StoreInt(row, 11) == machine->version &&
+			MachineDecide(machine, from, trigger, MACHINE_ALL_ROLES, &edge) == MACHINE_PERMITTED)
+			drawing->taken[edge - machine->edges] = true;
+	}
+	StoreEnd();
+}
+
+/* Append a label, each special character as Mermaid's and HTML's numeric entity or behind a backslash. */
+static void
+AppendQuoted(StringInfo text, const char *label, const char *special)
+{
+	bool		entities = *special == '#';
+
+	for (const char *c = label; *c; c++)
+	{
+		if ((unsigned char) *c < ' ')
+			appendStringInfoChar(text, ' ');
+		else if (strchr(special, *c) && entities)
+			appendStringInfo(text, "#%d;", *c);
+		else if (strchr(special, *c))
+			appendStringInfo(text, "\\%c", *c);
+		else
+			appendStringInfoChar(text, *c);
+	}
+}
+
+/* States are s0, s1...: names may hold anything. A taken edge carries a check mark. */
+static void
+DrawMermaid(Drawing *drawing)
+{
+	const Machine *machine = drawing->machine;
+	StringInfo	text = &drawing->text;
+
+	appendStringInfoString(text, "stateDiagram-v2\n");
+	for (int i = 0; i < machine->nstates; i++)
+	{
+		appendStringInfoString(text, "    state \"");
+		AppendQuoted(text, machine->states[i].name, "#\";:<>");
+		appendStringInfo(text, "\" as s%d\n", i);
+	}
+	appendStringInfo(text, "    [*] --> s%d\n", machine->initial);
+	for (int i = 0; i < machine->nedges; i++)
+	{
+		const MachineEdge *edge = &machine->edges[i];
+
+		appendStringInfo(text, "    s%d --> s%d : ", edge->from, edge->to);
+		AppendQuoted(text, machine->triggers[edge->trigger], "#\";:<>");
+		appendStringInfoString(text, edge->nguards > 0 ? " [guarded]" : "");
+		appendStringInfoString(text, drawing->taken[i] ? " ✓\n" : "\n");
+	}
+	for (int i = 0; i < machine->nstates; i++)
+		if (MachineIsFinal(machine, i))
+			appendStringInfo(text, "    s%d --> [*]\n", i);
+	if (drawing->current != MACHINE_NONE)
+		appendStringInfo(text, "    classDef current fill:#f9a825,stroke:#333,font-weight:bold\n    class s%d current\n",
+						 drawing->current);
+}
+
+static void
+DrawDot(Drawing *drawing)
+{
+	const Machine *machine = drawing->machine;
+	StringInfo	text = &drawing->text;
+
+	appendStringInfoString(text, "digraph workflow {\n    rankdir=LR;\n    node [shape=box, style=rounded];\n"
+						   "    start [shape=point];\n");
+	for (int i = 0; i < machine->nstates; i++)
+	{
+		appendStringInfo(text, "    s%d [label=\"", i);
+		AppendQuoted(text, machine->states[i].name, "\"\\");
+		appendStringInfo(text, "\"%s];\n",
+						 i == drawing->current ? ", style=\"rounded,filled,bold\", fillcolor=\"#f9a825\"" : "");
+	}
+	appendStringInfo(text, "    start -> s%d;\n", machine->initial);
+	for (int i = 0; i < machine->nedges; i++)
+	{
+		const MachineEdge *edge = &machine->edges[i];
+
+		appendStringInfo(text, "    s%d -> s%d [label=\"", edge->from, edge->to);
+		AppendQuoted(text, machine->triggers[edge->trigger], "\"\\");
+		appendStringInfo(text, "%s\"%s];\n", edge->nguards > 0 ? " [guarded]" : "",
+						 drawing->taken[i] ? ", penwidth=3, color=\"#2e7d32\"" : "");
+	}
+	appendStringInfoString(text, "}\n");
+}
+
+PHOTOFLOW_FUNCTION(photoflow_state_diagram)
+{
+	char	   *format = PG_ARGISNULL(0) ? "mermaid" : text_to_cstring(PG_GETARG_TEXT_PP(0));
+	Drawing		drawing = {NULL, MACHINE_NONE, NULL};
+	Album	   *album = NULL;
+	int			found;
+
+	if (strcmp(format, "mermaid") != 0 && strcmp(format, "dot") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"%s\" must not be \"%s\"", "format", format),
+				 errhint("It is mermaid or dot.")));
+	if (!PG_ARGISNULL(1))
+	{
+		album = AlbumsRead(PG_GETARG_UUID_P(1), 1, false, &found);
+		if (found == 0)
+			RefusalRaise(RefuseNotFound("album", PG_GETARG_UUID_P(1)));
+	}
+	drawing.machine = WorkflowMachine(album ? album->version : WorkflowCurrentVersion());
+	drawing.taken = palloc0(sizeof(bool) * drawing.machine->nedges);
+	if (album)
+	{
+		drawing.current = MachineStateByValue(drawing.machine, album->state);
+		MarkTaken(&drawing, album);
+	}
+	initStringInfo(&drawing.text);
+	if (strcmp(format, "dot") == 0)
+		DrawDot(&drawing);
+	else
+		DrawMermaid(&drawing);
+	PG_RETURN_TEXT_P(cstring_to_text_with_len(drawing.text.data, drawing.text.len));
+}

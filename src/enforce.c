@@ -1,0 +1,198 @@
+/*
+ * enforce.c: the triggers that refuse.
+ *
+ * A plain UPDATE names two states and no trigger; it takes the first edge between them that the role may take and
+ * whose guards are met. The everyday case is decided by the trigger's condition alone, which costs next to
+ * nothing and never fires:
+ *     CREATE TRIGGER "PhotoflowStateGuard" AFTER UPDATE ON "Albums" FOR EACH ROW
+ *         WHEN (NOT photoflow.state_change_permitted(OLD."AlbumState", NEW."AlbumState", ...))
+ *         EXECUTE FUNCTION photoflow.refuse_state_change('Albums')
+ */
+#include "photoflow.h"
+
+#include "executor/spi.h"
+#include "utils/rel.h"
+
+#include "enforce.h"
+#include "guard.h"
+#include "history.h"
+#include "refusal.h"
+#include "workflow.h"
+
+static Refusal *RefusePair(const Machine *machine, const Album *before, int to, const MachineEdge **taken);
+static void RefuseVersionChange(const Album *before, const Album *after) pg_attribute_noreturn();
+static void CheckInitial(const Machine *machine, int state, bool isCurrent);
+
+PHOTOFLOW_FUNCTION(photoflow_state_change_permitted)
+{
+	int			from = PG_GETARG_INT32(0);
+	int			to = PG_GETARG_INT32(1);
+	const Machine *machine;
+	const MachineEdge *edge;
+
+	if (PG_GETARG_INT32(2) != PG_GETARG_INT32(3))
+		PG_RETURN_BOOL(false);
+	if (from == to)
+		PG_RETURN_BOOL(true);
+	/* without a tenant only the owner goes on: the trigger function says so */
+	if (ContextOrg() == NULL && !ContextIsOwner())
+		PG_RETURN_BOOL(false);
+	machine = WorkflowMachine(PG_GETARG_INT32(2));
+	PG_RETURN_BOOL(MachineDecidePair(machine, MachineStateByValue(machine, from), MachineStateByValue(machine, to),
+									 WorkflowRoles(machine), &edge) == MACHINE_PERMITTED &&
+				   edge->nguards == 0);
+}
+
+/* Return why an UPDATE may not take an album to a state, or NULL and the edge that it takes. */
+static Refusal *
+RefusePair(const Machine *machine, const Album *before, int to, const MachineEdge **taken)
+{
+	uint64		roles = WorkflowRoles(machine);
+	const MachineEdge *edge;
+	List	   *unmet = NIL;
+	MachineVerdict verdict = MachineDecidePair(machine, MachineStateByValue(machine, before->state),
+											   MachineStateByValue(machine, to), roles, &edge);
+
+	*taken = NULL;
+	if (verdict == MACHINE_NO_EDGE)
+		return RefuseChange(machine, before, to);
+	if (verdict == MACHINE_WRONG_ROLE)
+		return RefuseRole(machine, before, edge);
+	for (const MachineEdge *next = edge;;)
+	{
+		if (next->roles & roles)
+		{
+			List	   *found = GuardsUnmet(next, &before->org, &before->id, true);
+
+			if (found == NIL)
+			{
+				*taken = next;
+				return NULL;
+			}
+			if (unmet == NIL)
+				unmet = found;
+		}
+		if (next->nextOfPair == MACHINE_NONE)
+			return RefuseGuards(machine, before, edge, unmet);
+		next = &machine->edges[next->nextOfPair];
+	}
+}
+
+/* Return the edge that an UPDATE which was let pass has taken; NULL where the rules did not hold. */
+const MachineEdge *
+EnforceEdge(const Machine *machine, const Album *before, int to)
+{
+	const MachineEdge *edge;
+
+	if (MachineDecidePair(machine, MachineStateByValue(machine, before->state), MachineStateByValue(machine, to),
+						  WorkflowRoles(machine), &edge) != MACHINE_PERMITTED)
+		return NULL;
+	/* with several edges between the two, and guards, it is the guards that choose */
+	if (edge->nguards > 0 && edge->nextOfPair != MACHINE_NONE)
+		(void) RefusePair(machine, before, to, &edge);
+	return edge;
+}
+
+static void
+RefuseVersionChange(const Album *before, const Album *after)
+{
+	JsonText	detail;
+
+	JsonBegin(&detail);
+	JsonAddText(&detail, "entity", "Album");
+	JsonAddUuid(&detail, "id", &before->id);
+	JsonAddInt(&detail, "fromVersion", before->version);
+	JsonAddInt(&detail, "toVersion", after->version);
+	ereport(ERROR,
+			(errcode(ERRCODE_PF_ILLEGAL_STATE_CHANGE),
+			 errmsg("album keeps the workflow version it started with"),
+			 errdetail_internal("%s", JsonEnd(&detail)),
+			 errhint("Move albums to another version with SELECT * FROM photoflow.migrate_albums(%d, %d).",
+					 before->version, after->version)));
+}
+
+PHOTOFLOW_FUNCTION(photoflow_refuse_state_change)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	Album		before;
+	Album		after;
+	const MachineEdge *edge;
+	Refusal    *refusal;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) ||
+		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event) || !TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" must be fired AFTER UPDATE FOR EACH ROW", "refuse_state_change")));
+	AlbumFromSlot(trigger->tg_relation, trigger->tg_trigslot, &before);
+	AlbumFromSlot(trigger->tg_relation, trigger->tg_newslot, &after);
+	if (FiringOf(&before, &after))
+		return PointerGetDatum(NULL);
+	(void) ContextRequireOrg();
+	if (before.version != after.version)
+		RefuseVersionChange(&before, &after);
+	refusal = RefusePair(WorkflowMachine(before.version), &before, after.state, &edge);
+	if (refusal)
+		RefusalRaise(refusal);
+	return PointerGetDatum(NULL);
+}
+
+/* Refuse a new album anywhere but at the beginning, unless the owner of the tables loads it. */
+static void
+CheckInitial(const Machine *machine, int state, bool isCurrent)
+{
+	const char *initial = machine->states[machine->initial].name;
+	JsonText	detail;
+
+	if (MachineStateByValue(machine, state) != MACHINE_NONE && ContextIsOwner())
+		return;
+	JsonBegin(&detail);
+	JsonAddText(&detail, "entity", "Album");
+	JsonAddInt(&detail, "state", state);
+	JsonAddInt(&detail, "version", machine->version);
+	JsonAddText(&detail, "initial", initial);
+	ereport(ERROR,
+			(errcode(ERRCODE_PF_ILLEGAL_STATE_CHANGE),
+			 MachineStateByValue(machine, state) == MACHINE_NONE ?
+			 errmsg("workflow version %d has no state %d", machine->version, state) :
+			 isCurrent ? errmsg("a new album must start in state \"%s\"", initial) :
+			 errmsg("a new album must start with the current workflow version"),
+			 errdetail_internal("%s", JsonEnd(&detail)),
+			 errhint("Leave \"AlbumState\" and \"WorkflowVersion\" out, then fire triggers. Only the owner of the table "
+					 "loads albums in other states.")));
+}
+
+PHOTOFLOW_FUNCTION(photoflow_initial_state)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	Relation	relation;
+	Album		album;
+	const Machine *machine;
+	int			current;
+	int			columns[2];
+	Datum		values[2];
+	bool		nulls[2] = {false, false};
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BEFORE(trigger->tg_event) ||
+		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event) || !TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" must be fired BEFORE INSERT FOR EACH ROW", "initial_state")));
+	relation = trigger->tg_relation;
+	AlbumFromSlot(relation, trigger->tg_trigslot, &album);
+	current = WorkflowCurrentVersion();
+	if (AlbumVersionIsNull(relation, trigger->tg_trigslot))
+		album.version = current;
+	machine = WorkflowMachine(album.version);
+	if (AlbumStateIsNull(relation, trigger->tg_trigslot))
+		album.state = machine->states[machine->initial].value;
+	if (album.version != current || album.state != machine->states[machine->initial].value)
+		CheckInitial(machine, album.state, album.version == current);
+
+	columns[0] = AlbumStateColumn(relation);
+	columns[1] = AlbumVersionColumn(relation);
+	values[0] = Int32GetDatum(album.state);
+	values[1] = Int32GetDatum(album.version);
+	return PointerGetDatum(heap_modify_tuple_by_cols(trigger->tg_trigtuple, RelationGetDescr(relation), 2, columns,
+													 values, nulls));
+}

@@ -1,0 +1,12 @@
+/*
+ * enforce.h: the machine's rules for a plain UPDATE.
+ */
+#ifndef PHOTOFLOW_ENFORCE_H
+#define PHOTOFLOW_ENFORCE_H
+
+#include "album.h"
+#include "machine.h"
+
+extern const MachineEdge *EnforceEdge(const Machine *machine, const Album *before, int to);
+
+#endif

@@ -1,0 +1,228 @@
+/*
+ * history.c: collects changes of state row by row and has them written once a statement.
+ *
+ * Words:
+ * - To collect is to remember a change that has happened to a row; to flush is to write what was collected.
+ *
+ * Lifetimes: a change belongs to the subtransaction it happened in. It is flushed by the statement trigger of the
+ * same subtransaction level (or earlier, when the buffer is full: its row has changed already), dropped when the
+ * subtransaction aborts, and handed to the parent when it commits. A nested statement never flushes the changes of
+ * an outer level: its own rollback would take their history along.
+ */
+#include "photoflow.h"
+
+#include "access/xact.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+
+#include "belonging.h"
+#include "enforce.h"
+#include "history.h"
+#include "store.h"
+#include "workflow.h"
+
+/* one INSERT writes this many at most, so that memory stays flat in an UPDATE of any size */
+#define HISTORY_BATCH 8192
+
+static Change *changes;			/* in TopTransactionContext */
+static int	changeCount;
+static int	changeRoom;
+static Firing *firings;
+
+static void EndTransaction(XactEvent event, void *arg);
+static void EndSubtransaction(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg);
+static int	FirstOfLevel(int level);
+static int	FindAlbum(const Firing *firing, const pg_uuid_t *id);
+
+void
+HistoryInitialize(void)
+{
+	RegisterXactCallback(EndTransaction, NULL);
+	RegisterSubXactCallback(EndSubtransaction, NULL);
+}
+
+static void
+EndTransaction(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE)
+	{
+		if (changeCount > 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("history of %d changes of album states has not been written", changeCount),
+					 errhint("Trigger \"PhotoflowTransitionWrite\" is disabled or missing: SELECT photoflow.attach().")));
+		return;
+	}
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
+	{
+		changes = NULL;
+		changeCount = changeRoom = 0;
+		firings = NULL;
+		BelongingForget();
+	}
+}
+
+static void
+EndSubtransaction(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
+{
+	int			level = GetCurrentTransactionNestLevel();
+
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+	{
+		changeCount = FirstOfLevel(level);
+		BelongingForget();
+	}
+	else if (event == SUBXACT_EVENT_COMMIT_SUB)
+	{
+		for (int i = FirstOfLevel(level); i < changeCount; i++)
+			changes[i].nestLevel = level - 1;
+	}
+}
+
+/* Return where the changes of a nest level begin: levels only grow along the buffer. */
+static int
+FirstOfLevel(int level)
+{
+	int			first = changeCount;
+
+	while (first > 0 && changes[first - 1].nestLevel >= level)
+		first--;
+	return first;
+}
+
+/* Remember a change until HistoryFlush(). */
+void
+HistoryCollect(const Change *change)
+{
+	int			level = GetCurrentTransactionNestLevel();
+
+	if (changeCount == changeRoom)
+	{
+		changeRoom = changeRoom > 0 ? changeRoom * 2 : 16;
+		changes = changes ? repalloc(changes, sizeof(Change) * changeRoom) :
+			MemoryContextAlloc(TopTransactionContext, sizeof(Change) * changeRoom);
+	}
+	changes[changeCount] = *change;
+	changes[changeCount].nestLevel = level;
+	changeCount++;
+	/* all of one level as a rule; a mixed full buffer waits for its statement triggers */
+	if (changeCount % HISTORY_BATCH == 0 && changes[0].nestLevel >= level)
+		HistoryFlush();
+}
+
+/* Write the changes of this subtransaction level. Writing may collect and flush more: take them out first. */
+void
+HistoryFlush(void)
+{
+	int			first = FirstOfLevel(GetCurrentTransactionNestLevel());
+	int			count = changeCount - first;
+	Change	   *taken;
+	MemoryContext context;
+	MemoryContext caller;
+
+	if (count == 0)
+		return;
+	context = AllocSetContextCreate(CurrentMemoryContext, "photoflow history", ALLOCSET_DEFAULT_SIZES);
+	caller = MemoryContextSwitchTo(context);
+	taken = MemoryContextAllocExtended(context, sizeof(Change) * count, MCXT_ALLOC_HUGE);
+	memcpy(taken, changes + first, sizeof(Change) * count);
+	changeCount = first;
+	RecordChanges(taken, count);
+	MemoryContextSwitchTo(caller);
+	MemoryContextDelete(context);
+}
+
+/* Let the triggers on "Albums" know what is being done. The caller ends it also on error. */
+void
+FiringBegin(Firing *firing)
+{
+	firing->outer = firings;
+	firings = firing;
+}
+
+void
+FiringEnd(Firing *firing)
+{
+	firings = firing->outer;
+}
+
+static int
+FindAlbum(const Firing *firing, const pg_uuid_t *id)
+{
+	int			low = 0;
+	int			high = firing->count - 1;
+
+	while (low <= high)
+	{
+		int			middle = (low + high) / 2;
+		int			order = memcmp(&firing->albums[middle].id, id, UUID_LEN);
+
+		if (order == 0)
+			return middle;
+		if (order < 0)
+			low = middle + 1;
+		else
+			high = middle - 1;
+	}
+	return -1;
+}
+
+/* Return the firing that makes this very change, or NULL. */
+Firing *
+FiringOf(const Album *before, const Album *after)
+{
+	for (Firing *firing = firings; firing; firing = firing->outer)
+		if (firing->from == before->state && firing->to == after->state && firing->fromVersion == before->version &&
+			firing->toVersion == after->version && (firing->everyAlbum || FindAlbum(firing, &before->id) >= 0))
+			return firing;
+	return NULL;
+}
+
+PHOTOFLOW_FUNCTION(photoflow_collect_transition)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	Album		before;
+	Album		after;
+	Change		change;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) ||
+		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event) || !TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" must be fired AFTER UPDATE FOR EACH ROW", "collect_transition")));
+	AlbumFromSlot(trigger->tg_relation, trigger->tg_trigslot, &before);
+	AlbumFromSlot(trigger->tg_relation, trigger->tg_newslot, &after);
+	memset(&change, 0, sizeof(change));
+	change.firing = FiringOf(&before, &after);
+	if (change.firing && !change.firing->everyAlbum)
+		return PointerGetDatum(NULL);	/* fire() has collected it */
+	change.org = after.org;
+	change.album = after.id;
+	change.from = before.state;
+	change.to = after.state;
+	change.machine = WorkflowMachine(after.version);
+	change.fromMachine = before.version == after.version ? change.machine : WorkflowMachine(before.version);
+	if (change.firing)
+		change.trigger = change.firing->trigger;
+	else
+	{
+		change.edge = EnforceEdge(change.machine, &before, after.state);
+		change.trigger = change.edge ? change.machine->triggers[change.edge->trigger] : TRIGGER_UNKNOWN;
+	}
+	UuidV7(&change.id);
+	HistoryCollect(&change);
+	return PointerGetDatum(NULL);
+}
+
+PHOTOFLOW_FUNCTION(photoflow_write_transitions)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) ||
+		!TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" must be fired AFTER UPDATE FOR EACH STATEMENT", "write_transitions")));
+	HistoryFlush();
+	return PointerGetDatum(NULL);
+}

@@ -1,0 +1,137 @@
+/*
+ * installation.c: knows where the data tables are.
+ *
+ * The answer is cached for the session and forgotten when photoflow.installation, "Albums", "WorkflowVersions"
+ * or a schema changes. The generation grows when the tables turn out to be in another schema.
+ */
+#include "photoflow.h"
+
+#include "access/htup_details.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/syscache.h"
+
+#include "store.h"
+
+static Installation installation;
+static Oid	installationTable;
+static bool valid = false;
+static uint64 generation = 1;
+static uint64 invalidations = 0;
+
+static bool LoadInstallation(Installation *found);
+static bool ReadSchema(NameData *schema);
+static void ForgetInstallation(Datum arg, Oid relid);
+static void ForgetInstallationSchema(Datum arg, int cacheid, uint32 hash);
+static void ResetInstallation(void);
+
+void
+InstallationInitialize(void)
+{
+	CacheRegisterRelcacheCallback(ForgetInstallation, (Datum) 0);
+	CacheRegisterSyscacheCallback(NAMESPACEOID, ForgetInstallationSchema, (Datum) 0);
+}
+
+/* Return where the data tables are; raise PF040 when there are none. */
+const Installation *
+InstallationGet(void)
+{
+	const Installation *found = InstallationGetIfAny();
+
+	if (found == NULL || !OidIsValid(found->albums) || !OidIsValid(found->workflows))
+		ereport(ERROR,
+				(errcode(ERRCODE_PF_TABLES_OUT_OF_DATE),
+				 errmsg("photoflow has no data tables in this database"),
+				 found == NULL ? errhint("Make them with SELECT photoflow.create_tables().") :
+				 errhint("They were in schema \"%s\"; if it was renamed, update photoflow.installation.",
+						 NameStr(found->schema))));
+	return found;
+}
+
+/* The same, but NULL when create_tables() has never run; tables that are missing are InvalidOid. */
+const Installation *
+InstallationGetIfAny(void)
+{
+	Installation found;
+
+	if (valid)
+		return &installation;
+	if (!LoadInstallation(&found))
+		return NULL;
+	if (strcmp(NameStr(found.schema), NameStr(installation.schema)) != 0)
+		generation++;
+	installation = found;
+	return &installation;
+}
+
+uint64
+InstallationGeneration(void)
+{
+	return generation;
+}
+
+static bool
+LoadInstallation(Installation *found)
+{
+	uint64		before = invalidations;
+	HeapTuple	class;
+
+	memset(found, 0, sizeof(*found));
+	if (!ReadSchema(&found->schema))
+		return false;
+	found->schemaOid = get_namespace_oid(NameStr(found->schema), true);
+	if (OidIsValid(found->schemaOid))
+	{
+		found->albums = get_relname_relid("Albums", found->schemaOid);
+		found->workflows = get_relname_relid("WorkflowVersions", found->schemaOid);
+	}
+	class = SearchSysCache1(RELOID, ObjectIdGetDatum(found->albums));
+	if (HeapTupleIsValid(class))
+	{
+		found->owner = ((Form_pg_class) GETSTRUCT(class))->relowner;
+		ReleaseSysCache(class);
+	}
+	/* an invalidation that arrived while we read may concern what we read: do not keep it then */
+	valid = before == invalidations && OidIsValid(found->owner) && OidIsValid(found->workflows);
+	return true;
+}
+
+static bool
+ReadSchema(NameData *schema)
+{
+	bool		found;
+
+	installationTable = get_relname_relid("installation", get_namespace_oid("photoflow", false));
+	StoreBegin();
+	if (SPI_execute("SELECT data_schema FROM photoflow.installation", false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read photoflow.installation");
+	found = SPI_processed == 1;
+	if (found)
+		*schema = *DatumGetName(StoreDatum(0, 1));
+	StoreEnd();
+	return found;
+}
+
+static void
+ForgetInstallation(Datum arg, Oid relid)
+{
+	if (relid == InvalidOid || relid == installationTable || relid == installation.albums ||
+		relid == installation.workflows)
+		ResetInstallation();
+}
+
+static void
+ForgetInstallationSchema(Datum arg, int cacheid, uint32 hash)
+{
+	ResetInstallation();
+}
+
+static void
+ResetInstallation(void)
+{
+	valid = false;
+	invalidations++;
+	ContextForgetOwner();
+}

@@ -1,0 +1,224 @@
+/*
+ * plans.h: every statement photoflow runs, one row each: name, in whose name, text, argument types.
+ *
+ * In a text, {Table} stands for the schema-qualified, quoted data table, [Column] for a quoted column and
+ * == for pg_catalog's equality, whatever search_path says. "[]" and anything else is left as it is.
+ */
+
+/* --- workflow.c, version.c --- */
+STORE_PLAN(PLAN_WORKFLOW_READ, STORE_OWNER,
+		   "SELECT [Definition] FROM {WorkflowVersions} WHERE [Version] == $1",
+		   INT4OID)
+STORE_PLAN(PLAN_WORKFLOW_CURRENT, STORE_OWNER,
+		   "SELECT [Version] FROM {WorkflowVersions} WHERE [IsCurrent]",
+		   InvalidOid)
+STORE_PLAN(PLAN_WORKFLOW_RETIRE, STORE_CALLER,
+		   "UPDATE {WorkflowVersions} SET [IsCurrent] = false WHERE [IsCurrent]",
+		   InvalidOid)
+STORE_PLAN(PLAN_WORKFLOW_PUBLISH, STORE_CALLER,
+		   "INSERT INTO {WorkflowVersions} ([Version], [Name], [Definition], [IsCurrent], [PublishedBy]) "
+		   "SELECT COALESCE(pg_catalog.max([Version]), 0) OPERATOR(pg_catalog.+) 1, $2, $1, $3, $4 "
+		   "FROM {WorkflowVersions} RETURNING [Version]",
+		   JSONBOID, TEXTOID, BOOLOID, UUIDOID)
+
+/* --- album.c; $1 ids, $2 organization --- */
+STORE_PLAN(PLAN_ALBUMS_READ, STORE_OWNER | STORE_READ,
+		   "SELECT [Id], [OrgId], [AlbumState], [WorkflowVersion], [IsDeleted] FROM {Albums} "
+		   "WHERE [Id] == ANY ($1) ORDER BY [Id]",
+		   UUIDARRAYOID)
+STORE_PLAN(PLAN_ALBUMS_READ_IN_ORG, STORE_OWNER | STORE_READ,
+		   "SELECT [Id], [OrgId], [AlbumState], [WorkflowVersion], [IsDeleted] FROM {Albums} "
+		   "WHERE [Id] == ANY ($1) AND [OrgId] == $2 ORDER BY [Id]",
+		   UUIDARRAYOID, UUIDOID)
+STORE_PLAN(PLAN_ALBUMS_LOCK, STORE_OWNER,
+		   "SELECT [Id], [OrgId], [AlbumState], [WorkflowVersion], [IsDeleted] FROM {Albums} "
+		   "WHERE [Id] == ANY ($1) ORDER BY [Id] FOR NO KEY UPDATE",
+		   UUIDARRAYOID)
+STORE_PLAN(PLAN_ALBUMS_LOCK_IN_ORG, STORE_OWNER,
+		   "SELECT [Id], [OrgId], [AlbumState], [WorkflowVersion], [IsDeleted] FROM {Albums} "
+		   "WHERE [Id] == ANY ($1) AND [OrgId] == $2 ORDER BY [Id] FOR NO KEY UPDATE",
+		   UUIDARRAYOID, UUIDOID)
+
+/* --- transition.c; $1 organization, $2 ids, $3 state, $4 time, $5 take back the archive flag --- */
+STORE_PLAN(PLAN_ALBUMS_MOVE, STORE_CALLER,
+		   "UPDATE {Albums} SET [AlbumState] = $3, [ModifiedAt] = $4, [IsArchive] = [IsArchive] AND NOT $5 "
+		   "WHERE [OrgId] == $1 AND [Id] == ANY ($2)",
+		   UUIDOID, UUIDARRAYOID, INT4OID, TIMESTAMPTZOID, BOOLOID)
+STORE_PLAN(PLAN_HISTORY_NEWEST, STORE_OWNER,
+		   "SELECT [Id], [Trigger], [FromState], [ToState], [WorkflowVersion], [Compensates], [FromVersion] "
+		   "FROM {AlbumTransitions} WHERE [OrgId] == $1 AND [AlbumId] == $2 ORDER BY [Id] DESC LIMIT 1",
+		   UUIDOID, UUIDOID)
+
+/* --- history.c, record.c --- */
+#define HISTORY_COLUMNS \
+	"INSERT INTO {AlbumTransitions} ([OrgId], [AlbumId], [Id], [WorkflowVersion], [FromState], [ToState], [CreatedAt], " \
+	"[Trigger], [UserId], [Role], [Reason], [Args], [Compensates], [FromVersion]) "
+STORE_PLAN(PLAN_HISTORY_ONE, STORE_OWNER,
+		   HISTORY_COLUMNS "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+		   UUIDOID, UUIDOID, UUIDOID, INT4OID, INT4OID, INT4OID, TIMESTAMPTZOID, TEXTOID, UUIDOID, TEXTOID, TEXTOID,
+		   JSONBOID, UUIDOID, INT4OID)
+STORE_PLAN(PLAN_HISTORY_MANY, STORE_OWNER,
+		   HISTORY_COLUMNS "SELECT $1, change.album, change.id, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14 "
+		   "FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3)) AS change (album, id)",
+		   UUIDOID, UUIDARRAYOID, UUIDARRAYOID, INT4OID, INT4OID, INT4OID, TIMESTAMPTZOID, TEXTOID, UUIDOID, TEXTOID,
+		   TEXTOID, JSONBOID, UUIDOID, INT4OID)
+STORE_PLAN(PLAN_TAGS_CREATE, STORE_OWNER,
+		   "INSERT INTO {AlbumTags} ([Id], [OrgId], [AlbumId], [Type]) "
+		   "SELECT stage.id, $1, stage.album, $2 FROM ROWS FROM (pg_catalog.unnest($3), pg_catalog.unnest($4)) AS stage (album, id) "
+		   "WHERE NOT EXISTS (SELECT FROM {AlbumTags} tag WHERE tag.[OrgId] == $1 AND tag.[AlbumId] == stage.album "
+		   "AND tag.[Type] == $2 AND NOT tag.[IsDeleted]) RETURNING [Id]",
+		   UUIDOID, INT4OID, UUIDARRAYOID, UUIDARRAYOID)
+STORE_PLAN(PLAN_ALBUMS_ARCHIVE, STORE_OWNER,
+		   "UPDATE {Albums} SET [IsArchive] = true WHERE [OrgId] == $1 AND [Id] == ANY ($2) AND NOT [IsArchive]",
+		   UUIDOID, UUIDARRAYOID)
+
+/* --- guard.c --- */
+STORE_PLAN(PLAN_ALBUM_VERSION, STORE_OWNER | STORE_READ,
+		   "SELECT [WorkflowVersion] FROM {Albums} WHERE [OrgId] == $1 AND [Id] == $2",
+		   UUIDOID, UUIDOID)
+STORE_PLAN(PLAN_GUARD_TAG, STORE_OWNER | STORE_READ,
+		   "SELECT FROM {AlbumTags} WHERE [OrgId] == $1 AND [AlbumId] == $2 AND [Type] == $3 AND [Status] == $4 "
+		   "AND NOT [IsDeleted] LIMIT 1",
+		   UUIDOID, UUIDOID, INT4OID, INT4OID)
+STORE_PLAN(PLAN_GUARD_VOTED, STORE_OWNER | STORE_READ,
+		   "SELECT FROM {AlbumTags} tag WHERE tag.[OrgId] == $1 AND tag.[AlbumId] == $2 AND NOT tag.[IsDeleted] "
+		   "AND EXISTS (SELECT FROM {PhotoProcs} photo WHERE photo.[OrgId] == $1 AND photo.[AlbumTagId] == tag.[Id] "
+		   "AND photo.[Voted] AND NOT photo.[IsDeleted]) LIMIT 1",
+		   UUIDOID, UUIDOID)
+
+/* --- belonging.c; $1 id, $2 organization --- */
+STORE_PLAN(PLAN_ALBUM_IN_ORG, STORE_OWNER, "SELECT [OrgId] FROM {Albums} WHERE [Id] == $1 AND [OrgId] == $2",
+		   UUIDOID, UUIDOID)
+STORE_PLAN(PLAN_ALBUM_ORG, STORE_OWNER, "SELECT [OrgId] FROM {Albums} WHERE [Id] == $1", UUIDOID)
+STORE_PLAN(PLAN_TAG_IN_ORG, STORE_OWNER, "SELECT [OrgId] FROM {AlbumTags} WHERE [Id] == $1 AND [OrgId] == $2",
+		   UUIDOID, UUIDOID)
+STORE_PLAN(PLAN_TAG_ORG, STORE_OWNER, "SELECT [OrgId] FROM {AlbumTags} WHERE [Id] == $1", UUIDOID)
+STORE_PLAN(PLAN_PHOTO_IN_ORG, STORE_OWNER, "SELECT [OrgId] FROM {PhotoProcs} WHERE [Id] == $1 AND [OrgId] == $2",
+		   UUIDOID, UUIDOID)
+STORE_PLAN(PLAN_PHOTO_ORG, STORE_OWNER, "SELECT [OrgId] FROM {PhotoProcs} WHERE [Id] == $1", UUIDOID)
+STORE_PLAN(PLAN_URL_IN_ORG, STORE_OWNER, "SELECT [OrgId] FROM {PublicUrls} WHERE [Id] == $1 AND [OrgId] == $2",
+		   UUIDOID, UUIDOID)
+STORE_PLAN(PLAN_URL_ORG, STORE_OWNER, "SELECT [OrgId] FROM {PublicUrls} WHERE [Id] == $1", UUIDOID)
+
+/* --- report.c; $1 organization, $2 album --- */
+STORE_PLAN(PLAN_HISTORY_READ, STORE_OWNER | STORE_READ,
+		   "SELECT [Id], [FromState], [Trigger], [ToState], [UserId], [Role]::pg_catalog.text, [Reason], [Args], [CreatedAt], "
+		   "[Compensates], [WorkflowVersion], [FromVersion] "
+		   "FROM {AlbumTransitions} WHERE [OrgId] == $1 AND [AlbumId] == $2 ORDER BY [Id]",
+		   UUIDOID, UUIDOID)
+
+/* --- remap.c; $1 version, $2 new version, $3 state, $4 new state --- */
+STORE_PLAN(PLAN_REMAP_COUNT, STORE_CALLER,
+		   "SELECT [AlbumState], pg_catalog.count(*) FROM {Albums} WHERE [WorkflowVersion] == $1 GROUP BY 1 ORDER BY 1",
+		   INT4OID)
+STORE_PLAN(PLAN_REMAP_MOVE, STORE_CALLER,
+		   "UPDATE {Albums} SET [WorkflowVersion] = $2, [AlbumState] = $4 WHERE [WorkflowVersion] == $1 AND [AlbumState] == $3",
+		   INT4OID, INT4OID, INT4OID, INT4OID)
+
+/* --- photo.c ---
+ *
+ * An array's length is not known when a plan is made: the planner takes it for 10 elements, and on a table that is
+ * small then it may choose to compare each element with each row, for as long as the plan is kept. The
+ * generate_series() beside an array, just as long, raises the estimate to 1000, so that it hashes or uses an index.
+ */
+STORE_PLAN(PLAN_TAG_FIND, STORE_OWNER | STORE_LATEST,
+		   "SELECT t.[OrgId], t.[AlbumId], t.[Type], t.[Status], a.[WorkflowVersion], t.[IsDeleted] OR a.[IsDeleted]"
+		   " FROM {AlbumTags} AS t JOIN {Albums} AS a ON a.[OrgId] == t.[OrgId] AND a.[Id] == t.[AlbumId]"
+		   " WHERE t.[Id] == $1 AND t.[OrgId] == $2",
+		   UUIDOID, UUIDOID)
+STORE_PLAN(PLAN_TAG_FIND_ANYWHERE, STORE_OWNER | STORE_LATEST,
+		   "SELECT t.[OrgId], t.[AlbumId], t.[Type], t.[Status], a.[WorkflowVersion], t.[IsDeleted] OR a.[IsDeleted]"
+		   " FROM {AlbumTags} AS t JOIN {Albums} AS a ON a.[OrgId] == t.[OrgId] AND a.[Id] == t.[AlbumId]"
+		   " WHERE t.[Id] == $1",
+		   UUIDOID)
+STORE_PLAN(PLAN_TAG_LOCK, STORE_OWNER,
+		   "SELECT t.[OrgId], t.[AlbumId], t.[Type], t.[Status], a.[WorkflowVersion], t.[IsDeleted] OR a.[IsDeleted]"
+		   " FROM {AlbumTags} AS t JOIN {Albums} AS a ON a.[OrgId] == t.[OrgId] AND a.[Id] == t.[AlbumId]"
+		   " WHERE t.[Id] == $1 AND t.[OrgId] == $2 FOR NO KEY UPDATE OF t",
+		   UUIDOID, UUIDOID)
+STORE_PLAN(PLAN_SYNC_PAGES, STORE_OWNER | STORE_LATEST,
+		   "SELECT [ExternalIds], [CreatedAt] FROM {PhotoSyncPages} WHERE [OrgId] == $1 AND [AlbumTagId] == $2",
+		   UUIDOID, UUIDOID)
+STORE_PLAN(PLAN_SYNC_PAGE_ADD, STORE_OWNER,
+		   "INSERT INTO {PhotoSyncPages} ([OrgId], [AlbumTagId], [CreatedAt], [Id], [ExternalIds])"
+		   " VALUES ($1, $2, $3, $4, $5)",
+		   UUIDOID, UUIDOID, TIMESTAMPTZOID, UUIDOID, TEXTARRAYOID)
+STORE_PLAN(PLAN_SYNC_PAGES_FORGET, STORE_OWNER,
+		   "DELETE FROM {PhotoSyncPages} WHERE [OrgId] == $1 AND [AlbumTagId] == $2",
+		   UUIDOID, UUIDOID)
+/* photos without an external id do not come from a listing, and no listing takes them away */
+STORE_PLAN(PLAN_SYNC_STORED, STORE_OWNER | STORE_LATEST,
+		   "SELECT [Id], [ExternalId], [FileName], [ThumbnailUrl] FROM {PhotoProcs}"
+		   " WHERE [OrgId] == $1 AND [AlbumTagId] == $2 AND NOT [IsDeleted] AND [ExternalId] IS NOT NULL",
+		   UUIDOID, UUIDOID)
+STORE_PLAN(PLAN_SYNC_STORED_OF_PAGE, STORE_OWNER | STORE_LATEST,
+		   "SELECT [Id], [ExternalId], [FileName], [ThumbnailUrl] FROM {PhotoProcs}"
+		   " WHERE [OrgId] == $1 AND [AlbumTagId] == $2 AND NOT [IsDeleted] AND [ExternalId] == ANY ($3)",
+		   UUIDOID, UUIDOID, TEXTARRAYOID)
+STORE_PLAN(PLAN_SYNC_LAST_POSITION, STORE_OWNER | STORE_LATEST,
+		   "SELECT pg_catalog.max([SortOrder]) FROM {PhotoProcs}"
+		   " WHERE [OrgId] == $1 AND [AlbumTagId] == $2 AND NOT [IsDeleted]",
+		   UUIDOID, UUIDOID)
+/* the tag is locked, so a conflict can only come from an INSERT that is not photoflow's */
+STORE_PLAN(PLAN_SYNC_INSERT, STORE_CALLER,
+		   "INSERT INTO {PhotoProcs} AS p"
+		   " ([Id], [OrgId], [AlbumTagId], [ExternalId], [FileName], [ThumbnailUrl], [SortOrder], [CreatedAt], [ModifiedAt])"
+		   " SELECT n.id, $1, $2, n.external_id, n.file_name, n.thumbnail_url, n.sort_order, $3, $3"
+		   " FROM ROWS FROM (pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6), pg_catalog.unnest($7),"
+		   " pg_catalog.generate_series($8, $9)) AS n (id, external_id, file_name, thumbnail_url, sort_order)"
+		   " ON CONFLICT ([OrgId], [AlbumTagId], [ExternalId]) WHERE NOT [IsDeleted] DO UPDATE"
+		   " SET [FileName] = EXCLUDED.[FileName], [ThumbnailUrl] = EXCLUDED.[ThumbnailUrl], [ModifiedAt] = EXCLUDED.[ModifiedAt]"
+		   " WHERE NOT (p.[FileName] == EXCLUDED.[FileName] AND COALESCE(p.[ThumbnailUrl] == EXCLUDED.[ThumbnailUrl],"
+		   " p.[ThumbnailUrl] IS NULL AND EXCLUDED.[ThumbnailUrl] IS NULL))",
+		   UUIDOID, UUIDOID, TIMESTAMPTZOID, UUIDARRAYOID, TEXTARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4OID, INT4OID)
+STORE_PLAN(PLAN_SYNC_UPDATE, STORE_CALLER,
+		   "UPDATE {PhotoProcs} AS p"
+		   " SET [FileName] = c.file_name, [ThumbnailUrl] = c.thumbnail_url, [ModifiedAt] = $3"
+		   " FROM ROWS FROM (pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6),"
+		   " pg_catalog.generate_series(1, $7)) AS c (id, file_name, thumbnail_url, n)"
+		   " WHERE p.[OrgId] == $1 AND p.[AlbumTagId] == $2 AND p.[Id] == c.id AND NOT p.[IsDeleted]",
+		   UUIDOID, UUIDOID, TIMESTAMPTZOID, UUIDARRAYOID, TEXTARRAYOID, TEXTARRAYOID, INT4OID)
+STORE_PLAN(PLAN_SYNC_REMOVE, STORE_CALLER,
+		   "UPDATE {PhotoProcs} AS p SET [IsDeleted] = true, [ModifiedAt] = $3"
+		   " FROM ROWS FROM (pg_catalog.unnest($4), pg_catalog.generate_series(1, $5)) AS g (id, n)"
+		   " WHERE p.[OrgId] == $1 AND p.[AlbumTagId] == $2 AND p.[Id] == g.id AND NOT p.[IsDeleted]",
+		   UUIDOID, UUIDOID, TIMESTAMPTZOID, UUIDARRAYOID, INT4OID)
+STORE_PLAN(PLAN_SYNC_TAG, STORE_CALLER,
+		   "UPDATE {AlbumTags} SET [Status] = $4, [ModifiedAt] = $3,"
+		   " [SyncInitiatedByUserId] = CASE WHEN [Status] == $5 THEN [SyncInitiatedByUserId] ELSE $6 END"
+		   " WHERE [OrgId] == $1 AND [Id] == $2",
+		   UUIDOID, UUIDOID, TIMESTAMPTZOID, INT4OID, INT4OID, UUIDOID)
+STORE_PLAN(PLAN_VOTE_PHOTOS, STORE_OWNER | STORE_LATEST,
+		   "SELECT p.[Id], p.[OrgId], t.[AlbumId], p.[IsDeleted] OR t.[IsDeleted]"
+		   " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.generate_series(1, $2)) AS v (id, n)"
+		   " JOIN {PhotoProcs} AS p ON p.[Id] == v.id"
+		   " JOIN {AlbumTags} AS t ON t.[OrgId] == p.[OrgId] AND t.[Id] == p.[AlbumTagId]"
+		   " WHERE p.[OrgId] == $3 ORDER BY p.[OrgId], t.[AlbumId]",
+		   UUIDARRAYOID, INT4OID, UUIDOID)
+STORE_PLAN(PLAN_VOTE_PHOTOS_ANYWHERE, STORE_OWNER | STORE_LATEST,
+		   "SELECT p.[Id], p.[OrgId], t.[AlbumId], p.[IsDeleted] OR t.[IsDeleted]"
+		   " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.generate_series(1, $2)) AS v (id, n)"
+		   " JOIN {PhotoProcs} AS p ON p.[Id] == v.id"
+		   " JOIN {AlbumTags} AS t ON t.[OrgId] == p.[OrgId] AND t.[Id] == p.[AlbumTagId]"
+		   " ORDER BY p.[OrgId], t.[AlbumId]",
+		   UUIDARRAYOID, INT4OID)
+STORE_PLAN(PLAN_VOTE_LOCK_ALBUMS, STORE_OWNER,
+		   "SELECT a.[Id], a.[AlbumState], a.[WorkflowVersion], a.[IsDeleted]"
+		   " FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.generate_series(1, $3)) AS v (id, n)"
+		   " JOIN {Albums} AS a ON a.[Id] == v.id WHERE a.[OrgId] == $1 ORDER BY a.[Id] FOR SHARE OF a",
+		   UUIDOID, UUIDARRAYOID, INT4OID)
+STORE_PLAN(PLAN_VOTE_WRITE, STORE_CALLER,
+		   "UPDATE {PhotoProcs} AS p SET [Voted] = $4, [ModifiedAt] = $5"
+		   " FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.generate_series(1, $3)) AS v (id, n)"
+		   " WHERE p.[OrgId] == $1 AND p.[Id] == v.id AND NOT p.[IsDeleted] AND NOT (p.[Voted] == $4)",
+		   UUIDOID, UUIDARRAYOID, INT4OID, BOOLOID, TIMESTAMPTZOID)
+STORE_PLAN(PLAN_REORDER_READ, STORE_OWNER | STORE_LATEST,
+		   "SELECT [Id], [SortOrder] FROM {PhotoProcs}"
+		   " WHERE [OrgId] == $1 AND [AlbumTagId] == $2 AND NOT [IsDeleted] ORDER BY [SortOrder], [Id]",
+		   UUIDOID, UUIDOID)
+STORE_PLAN(PLAN_REORDER_WRITE, STORE_CALLER,
+		   "UPDATE {PhotoProcs} AS p SET [SortOrder] = m.position, [ModifiedAt] = $3"
+		   " FROM ROWS FROM (pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.generate_series(1, $6))"
+		   " AS m (id, position, n)"
+		   " WHERE p.[OrgId] == $1 AND p.[AlbumTagId] == $2 AND p.[Id] == m.id AND NOT p.[IsDeleted]",
+		   UUIDOID, UUIDOID, TIMESTAMPTZOID, UUIDARRAYOID, INT4ARRAYOID, INT4OID)

@@ -1,0 +1,218 @@
+/*
+ * record.c: writes what a change of state brings: history, entry actions, events.
+ *
+ * Words:
+ * - A group is the changes that one INSERT writes: same organization, machine, trigger, states and firing.
+ *
+ * Everything here runs in the name of the owner of the tables: the decision has been made.
+ */
+#include "photoflow.h"
+
+#include "utils/builtins.h"
+
+#include "history.h"
+#include "store.h"
+#include "workflow.h"
+
+/* parameters of both history plans */
+enum
+{
+	HISTORY_ORG, HISTORY_ALBUM, HISTORY_ID, HISTORY_VERSION, HISTORY_FROM, HISTORY_TO, HISTORY_AT, HISTORY_TRIGGER,
+	HISTORY_USER, HISTORY_ROLE, HISTORY_REASON, HISTORY_ARGS, HISTORY_COMPENSATES, HISTORY_FROM_VERSION, HISTORY_ARGC
+};
+
+static int	CompareChanges(const void *a, const void *b);
+static bool SameGroup(const Change *a, const Change *b);
+static void RecordGroup(const Change *group, int count);
+static void WriteHistory(const Change *group, int count, TimestampTz now);
+static void CreateTags(const Change *group, int count);
+static void ArchiveAlbums(const Change *group, int count);
+static void SendEvents(const Change *group, int count, TimestampTz now);
+static Datum AlbumArray(const Change *group, int count);
+static int	CompareUuids(const void *a, const void *b);
+static char *BuildEvent(const Change *change, const char *message, TimestampTz now);
+
+/* Write changes, in as few statements as their groups allow; reorders them. */
+void
+RecordChanges(Change *changes, int count)
+{
+	bool		sorted = true;
+	int			first = 0;
+
+	for (int i = 1; i < count && sorted; i++)
+		sorted = SameGroup(&changes[0], &changes[i]);
+	if (!sorted)
+		qsort(changes, count, sizeof(Change), CompareChanges);
+	while (first < count)
+	{
+		int			next = first + 1;
+
+		while (next < count && SameGroup(&changes[first], &changes[next]))
+			next++;
+		RecordGroup(changes + first, next - first);
+		first = next;
+	}
+}
+
+static int
+CompareChanges(const void *a, const void *b)
+{
+	const Change *x = a;
+	const Change *y = b;
+	int			order = memcmp(&x->org, &y->org, UUID_LEN);
+
+#define COMPARE(field) if (order == 0) order = x->field < y->field ? -1 : x->field > y->field
+	COMPARE(machine->version);
+	COMPARE(from);
+	COMPARE(to);
+	COMPARE(fromMachine->version);
+	COMPARE(trigger);
+	COMPARE(firing);
+#undef COMPARE
+	return order != 0 ? order : memcmp(&x->id, &y->id, UUID_LEN);
+}
+
+static bool
+SameGroup(const Change *a, const Change *b)
+{
+	return a->machine == b->machine && a->fromMachine == b->fromMachine && a->trigger == b->trigger &&
+		a->from == b->from && a->to == b->to && a->firing == b->firing && UuidEquals(&a->org, &b->org);
+}
+
+static void
+RecordGroup(const Change *group, int count)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	StoreBegin();
+	WriteHistory(group, count, now);
+	if (group->edge && group->edge->createTag != MACHINE_NONE)
+		CreateTags(group, count);
+	if (group->edge && group->edge->archive)
+		ArchiveAlbums(group, count);
+	StoreEnd();
+	if (EventsWanted())
+		SendEvents(group, count, now);
+}
+
+static Datum
+AlbumArray(const Change *group, int count)
+{
+	pg_uuid_t  *albums = palloc(sizeof(pg_uuid_t) * count);
+
+	for (int i = 0; i < count; i++)
+		albums[i] = group[i].album;
+	return UuidArray(albums, count);
+}
+
+static void
+WriteHistory(const Change *group, int count, TimestampTz now)
+{
+	const Firing *firing = group->firing;
+	const char *role = ContextRoles() ? ContextRoles() : ContextIsOwner() ? "super_admin" : NULL;
+	Datum		values[HISTORY_ARGC];
+	char		nulls[HISTORY_ARGC + 1];
+	pg_uuid_t  *ids;
+
+	memset(nulls, ' ', sizeof(nulls));
+	values[HISTORY_ORG] = UUIDPGetDatum(&group->org);
+	values[HISTORY_VERSION] = Int32GetDatum(group->machine->version);
+	values[HISTORY_FROM] = Int32GetDatum(group->from);
+	values[HISTORY_TO] = Int32GetDatum(group->to);
+	values[HISTORY_AT] = TimestampTzGetDatum(now);
+	values[HISTORY_TRIGGER] = CStringGetTextDatum(group->trigger);
+	values[HISTORY_USER] = UUIDPGetDatum(ContextUser());
+	values[HISTORY_ROLE] = role ? CStringGetTextDatum(role) : (Datum) 0;
+	values[HISTORY_REASON] = firing ? firing->reason : (Datum) 0;
+	values[HISTORY_ARGS] = firing ? firing->args : (Datum) 0;
+	values[HISTORY_COMPENSATES] = UUIDPGetDatum(firing ? firing->compensates : NULL);
+	values[HISTORY_FROM_VERSION] = Int32GetDatum(group->fromMachine->version);
+	for (int i = HISTORY_USER; i <= HISTORY_COMPENSATES; i++)
+		if (values[i] == (Datum) 0)
+			nulls[i] = 'n';
+	if (group->machine == group->fromMachine)
+		nulls[HISTORY_FROM_VERSION] = 'n';
+	if (count == 1)
+	{
+		values[HISTORY_ALBUM] = UUIDPGetDatum(&group->album);
+		values[HISTORY_ID] = UUIDPGetDatum(&group->id);
+		StoreRun(PLAN_HISTORY_ONE, values, nulls);
+		return;
+	}
+	ids = palloc(sizeof(pg_uuid_t) * count);
+	for (int i = 0; i < count; i++)
+		ids[i] = group[i].id;
+	values[HISTORY_ALBUM] = AlbumArray(group, count);
+	values[HISTORY_ID] = UuidArray(ids, count);
+	StoreRun(PLAN_HISTORY_MANY, values, nulls);
+}
+
+/* Create the stage that the edge names where the album does not have it, and tell the firing its id. */
+static void
+CreateTags(const Change *group, int count)
+{
+	const MachineTag *tag = &group->machine->tags[group->edge->createTag];
+	pg_uuid_t  *ids = palloc(sizeof(pg_uuid_t) * count);
+	Datum		values[4] = {UUIDPGetDatum(&group->org), Int32GetDatum(tag->value)};
+	uint64		created;
+
+	for (int i = 0; i < count; i++)
+		UuidV7(&ids[i]);		/* ascending: they can be searched */
+	values[2] = AlbumArray(group, count);
+	values[3] = UuidArray(ids, count);
+	created = StoreRun(PLAN_TAGS_CREATE, values, NULL);
+	for (uint64 row = 0; group->firing && row < created; row++)
+	{
+		const pg_uuid_t *id = StoreUuid(row, 1);
+		const pg_uuid_t *found = bsearch(id, ids, count, sizeof(pg_uuid_t), CompareUuids);
+
+		group->firing->tags[group[found - ids].index] = *id;
+	}
+}
+
+static int
+CompareUuids(const void *a, const void *b)
+{
+	return memcmp(a, b, UUID_LEN);
+}
+
+static void
+ArchiveAlbums(const Change *group, int count)
+{
+	Datum		values[2] = {UUIDPGetDatum(&group->org), AlbumArray(group, count)};
+
+	StoreRun(PLAN_ALBUMS_ARCHIVE, values, NULL);
+}
+
+static char *
+BuildEvent(const Change *change, const char *message, TimestampTz now)
+{
+	JsonText	json;
+
+	JsonBegin(&json);
+	JsonAddUuid(&json, "albumId", &change->album);
+	JsonAddText(&json, "oldState", WorkflowStateName(change->fromMachine, change->from));
+	JsonAddText(&json, "newState", WorkflowStateName(change->machine, change->to));
+	JsonAddText(&json, "message", message);
+	JsonAddTime(&json, "timestamp", now);
+	JsonAddText(&json, "type", "album_state_changed");
+	return JsonEnd(&json);
+}
+
+static void
+SendEvents(const Change *group, int count, TimestampTz now)
+{
+	char	   *plain = psprintf("Album moved from %s to %s", WorkflowStateName(group->fromMachine, group->from),
+								 WorkflowStateName(group->machine, group->to));
+	char	   *message = plain;
+
+	if (group->firing && group->firing->reason)
+		message = psprintf("%s: %s", plain, TextDatumGetCString(group->firing->reason));
+	for (int i = 0; i < count; i++)
+	{
+		char	   *event = BuildEvent(&group[i], message, now);
+
+		/* a reason of any length must not stop the transaction: NOTIFY then gets the event without it */
+		EventSend(event, message == plain ? event : BuildEvent(&group[i], plain, now));
+	}
+}

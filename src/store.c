@@ -1,0 +1,266 @@
+/*
+ * store.c: runs the statements of plans.h.
+ *
+ * Words:
+ * - A plan is a statement prepared once per session (generic, kept by SPI) and re-prepared only when the data
+ *   tables move to another schema.
+ * - In the name of the owner: as ri_triggers.c does for foreign keys, a plan that keeps the database's own books
+ *   (history, stages, workflow versions) runs as the owner of the data tables, so that an application needs no
+ *   right to write them. Such a text names "OrgId" itself.
+ *
+ * store.c knows no rules. An error inside a plan ends the (sub)transaction, which restores the user id.
+ */
+#include "store.h"
+
+#include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "photoflow.h"
+
+#define STORE_MAX_ARGS 16
+
+typedef struct StoreStatement
+{
+	int			flags;
+	const char *text;
+	Oid			argtypes[STORE_MAX_ARGS];
+} StoreStatement;
+
+static const StoreStatement statements[STORE_PLAN_COUNT] = {
+#define STORE_PLAN(name, flags, text, ...) {flags, text, {__VA_ARGS__}},
+#include "plans.h"
+#undef STORE_PLAN
+};
+
+static SPIPlanPtr plans[STORE_PLAN_COUNT];
+static uint64 plansGeneration;
+
+static SPIPlanPtr PreparePlan(StorePlan plan, const char *schema);
+static void AppendReference(StringInfo out, const char **cursor, const char *schema);
+
+void
+StoreBegin(void)
+{
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+}
+
+void
+StoreEnd(void)
+{
+	SPI_finish();
+}
+
+/* Run a plan; return the number of rows found or changed. The rows are in SPI_tuptable. */
+uint64
+StoreRun(StorePlan plan, const Datum *values, const char *nulls)
+{
+	const Installation *where = InstallationGet();
+	const StoreStatement *statement = &statements[plan];
+	bool		readOnly = (statement->flags & STORE_READ) != 0;
+	Oid			user = InvalidOid;
+	int			context = 0;
+	int			result;
+
+	if (plansGeneration != InstallationGeneration())
+	{
+		for (int i = 0; i < STORE_PLAN_COUNT; i++)
+			plans[i] = NULL;	/* kept plans of the old schema: rare, and a running one may not be freed */
+		plansGeneration = InstallationGeneration();
+	}
+	if (plans[plan] == NULL)
+		plans[plan] = PreparePlan(plan, NameStr(where->schema));
+
+	if (statement->flags & STORE_OWNER)
+	{
+		GetUserIdAndSecContext(&user, &context);
+		SetUserIdAndSecContext(where->owner,
+							   context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+	}
+	result = SPI_execute_plan(plans[plan], unconstify(Datum *, values), nulls, readOnly, 0);
+	if (statement->flags & STORE_OWNER)
+		SetUserIdAndSecContext(user, context);
+	if (result < 0)
+		elog(ERROR, "plan %d failed: %s", plan, SPI_result_code_string(result));
+	return SPI_processed;
+}
+
+static SPIPlanPtr
+PreparePlan(StorePlan plan, const char *schema)
+{
+	const StoreStatement *statement = &statements[plan];
+	char	   *text = StoreText(statement->text, schema);
+	int			nargs = 0;
+	SPIPlanPtr	prepared;
+
+	while (nargs < STORE_MAX_ARGS && statement->argtypes[nargs] != InvalidOid)
+		nargs++;
+	prepared = SPI_prepare_cursor(text, nargs, unconstify(Oid *, (const Oid *) statement->argtypes), CURSOR_OPT_GENERIC_PLAN);
+	if (prepared == NULL)
+		elog(ERROR, "could not prepare plan %d: %s", plan, SPI_result_code_string(SPI_result));
+	if (SPI_keepplan(prepared) != 0)
+		elog(ERROR, "could not keep plan %d", plan);
+	pfree(text);
+	return prepared;
+}
+
+/* Run a text once, as the caller; references are written as in plans.h. */
+uint64
+StoreRunText(const char *text)
+{
+	char	   *sql = StoreText(text, NameStr(InstallationGet()->schema));
+	int			result = SPI_execute(sql, false, 0);
+
+	if (result < 0)
+		elog(ERROR, "statement failed: %s", SPI_result_code_string(result));
+	return SPI_processed;
+}
+
+/* Expand {Table}, [Column] and == as plans.h describes. */
+char *
+StoreText(const char *text, const char *schema)
+{
+	StringInfoData out;
+
+	initStringInfo(&out);
+	for (const char *cursor = text; *cursor;)
+	{
+		if (*cursor == '{' || (*cursor == '[' && cursor[1] != ']'))
+			AppendReference(&out, &cursor, schema);
+		else if (cursor[0] == '=' && cursor[1] == '=')
+		{
+			appendStringInfoString(&out, "OPERATOR(pg_catalog.=)");
+			cursor += 2;
+		}
+		else
+			appendStringInfoChar(&out, *cursor++);
+	}
+	return out.data;
+}
+
+static void
+AppendReference(StringInfo out, const char **cursor, const char *schema)
+{
+	char		open = **cursor;
+	const char *end = strchr(*cursor, open == '{' ? '}' : ']');
+
+	if (open == '{')
+		appendStringInfo(out, "%s.", quote_identifier(schema));
+	appendStringInfo(out, "\"%.*s\"", (int) (end - *cursor - 1), *cursor + 1);
+	*cursor = end + 1;
+}
+
+bool
+StoreIsNull(uint64 row, int column)
+{
+	bool		isNull;
+
+	SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, &isNull);
+	return isNull;
+}
+
+/* The value itself, good until StoreEnd(); 0 when it is NULL. */
+Datum
+StoreDatum(uint64 row, int column)
+{
+	bool		isNull;
+
+	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, &isNull);
+}
+
+/* NULL when the value is NULL; good until StoreEnd(). */
+const pg_uuid_t *
+StoreUuid(uint64 row, int column)
+{
+	bool		isNull;
+	Datum		value = SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column, &isNull);
+
+	return isNull ? NULL : DatumGetUUIDP(value);
+}
+
+int
+StoreInt(uint64 row, int column)
+{
+	return DatumGetInt32(StoreDatum(row, column));
+}
+
+/* The value as text, NULL when it is NULL; good until StoreEnd(). */
+char *
+StoreCString(uint64 row, int column)
+{
+	return SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column);
+}
+
+/* Return the rows of the last StoreRun() as the result of a set-returning function; the columns must agree. */
+void
+StoreReturnRows(FunctionCallInfo fcinfo)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	int			ncolumns = SPI_tuptable->tupdesc->natts;
+	Datum	   *values = palloc(sizeof(Datum) * ncolumns);
+	bool	   *nulls = palloc(sizeof(bool) * ncolumns);
+
+	for (uint64 row = 0; row < SPI_processed; row++)
+	{
+		heap_deform_tuple(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, values, nulls);
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+}
+
+/* Make a uuid[] in one allocation: the elements lie side by side as in the C array. */
+Datum
+UuidArray(const pg_uuid_t *values, int count)
+{
+	Size		size = ARR_OVERHEAD_NONULLS(1) + (Size) count * sizeof(pg_uuid_t);
+	ArrayType  *array;
+
+	if (count == 0)
+		return PointerGetDatum(construct_empty_array(UUIDOID));
+	array = palloc0(size);
+	SET_VARSIZE(array, size);
+	array->ndim = 1;
+	array->elemtype = UUIDOID;
+	ARR_DIMS(array)[0] = count;
+	ARR_LBOUND(array)[0] = 1;
+	memcpy(ARR_DATA_PTR(array), values, (Size) count * sizeof(pg_uuid_t));
+	return PointerGetDatum(array);
+}
+
+/* Copy the elements of a uuid[] argument; raise 22004 when one is NULL. */
+pg_uuid_t *
+UuidArrayElements(ArrayType *array, const char *argument, int *count)
+{
+	pg_uuid_t  *values;
+
+	if (array_contains_nulls(array))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("\"%s\" must not contain NULL", argument),
+				 errhint("Leave the NULL elements out, for example with array_remove(%s, NULL).", argument)));
+	*count = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
+	values = palloc(Max(*count, 1) * sizeof(pg_uuid_t));
+	if (*count > 0)
+		memcpy(values, ARR_DATA_PTR(array), (Size) *count * sizeof(pg_uuid_t));
+	return values;
+}
+
+/* Make a text[]; a NULL pointer is a NULL element. */
+Datum
+TextArray(char **values, int count)
+{
+	Datum	   *elements = palloc(sizeof(Datum) * Max(count, 1));
+	bool	   *nulls = palloc0(sizeof(bool) * Max(count, 1));
+	int			bound = 1;
+
+	if (count == 0)
+		return PointerGetDatum(construct_empty_array(TEXTOID));
+	for (int i = 0; i < count; i++)
+	{
+		nulls[i] = values[i] == NULL;
+		elements[i] = nulls[i] ? (Datum) 0 : CStringGetTextDatum(values[i]);
+	}
+	return PointerGetDatum(construct_md_array(elements, nulls, 1, &count, &bound, TEXTOID, -1, false, TYPALIGN_INT));
+}

@@ -1,0 +1,64 @@
+/*
+ * store.h: all SQL that photoflow runs, as plans kept for the session.
+ *
+ * Between StoreBegin() and StoreEnd() the rows of the last StoreRun() are in SPI_tuptable;
+ * copy what is needed out of it before StoreEnd().
+ */
+#ifndef PHOTOFLOW_STORE_H
+#define PHOTOFLOW_STORE_H
+
+#include "postgres.h"
+
+#include "executor/spi.h"
+#include "utils/array.h"
+#include "utils/uuid.h"
+
+/* Where the data tables are. Valid until the next call of InstallationGet(). */
+typedef struct Installation
+{
+	NameData	schema;
+	Oid			schemaOid;
+	Oid			albums;
+	Oid			workflows;
+	Oid			owner;			/* of "Albums"; bookkeeping is done in this role's name */
+} Installation;
+
+typedef enum StorePlan
+{
+#define STORE_PLAN(name, flags, text, ...) name,
+#include "plans.h"
+#undef STORE_PLAN
+	STORE_PLAN_COUNT
+} StorePlan;
+
+/* in whose name a plan runs, and what it may do */
+#define STORE_CALLER 0x00		/* the caller's privileges count */
+#define STORE_OWNER 0x01		/* in the name of the tables' owner: the text itself must name "OrgId" */
+#define STORE_READ 0x02			/* read-only: sees what the calling statement sees */
+#define STORE_LATEST 0x04		/* read-only, but sees everything committed by now */
+
+extern const Installation *InstallationGet(void);
+extern const Installation *InstallationGetIfAny(void);
+extern uint64 InstallationGeneration(void);
+extern void InstallationInitialize(void);
+
+extern void StoreBegin(void);
+extern void StoreEnd(void);
+extern uint64 StoreRun(StorePlan plan, const Datum *values, const char *nulls);
+extern uint64 StoreRunText(const char *text);
+extern char *StoreText(const char *text, const char *schema);
+
+/* the rows of the last StoreRun(); columns count from 1 */
+extern bool StoreIsNull(uint64 row, int column);
+extern Datum StoreDatum(uint64 row, int column);
+extern const pg_uuid_t *StoreUuid(uint64 row, int column);
+extern int	StoreInt(uint64 row, int column);
+extern char *StoreCString(uint64 row, int column);
+extern void StoreReturnRows(FunctionCallInfo fcinfo);
+
+/* arrays for "= ANY ($n)" and unnest($n) */
+extern Datum UuidArray(const pg_uuid_t *values, int count);
+extern pg_uuid_t *UuidArrayElements(ArrayType *array, const char *argument, int *count);
+extern Datum TextArray(char **values, int count);
+
+#endif

@@ -1,0 +1,377 @@
+/*
+ * transition.c: fire() and fire_many().
+ *
+ * Words:
+ * - An outcome is what became of one album: a transition, or a refusal.
+ *
+ * Order: lock the albums (by id, so that two sessions never wait for each other), decide each one, ask its guards
+ * with a snapshot taken under the lock, change the rows, then write what the changes bring. Votes and syncs that
+ * a guard looks at take a share lock on the album, so a guard's answer stays true until the commit.
+ * The UPDATE runs as the caller: who may not update albums may not fire.
+ */
+#include "photoflow.h"
+
+#include "access/htup_details.h"
+#include "funcapi.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+
+#include "store.h"
+#include "transition.h"
+#include "workflow.h"
+
+static char *RequireText(FunctionCallInfo fcinfo, int argument, const char *name);
+static void Decide(Outcome *outcome, const char *trigger, const char *expected);
+static bool CheckExpected(Outcome *outcome, const char *expected);
+static int	CompareOutcomes(const void *a, const void *b);
+static void FireOutcomes(Outcome *outcomes, int count, const char *trigger, Datum reason, Datum args);
+static void CollectFiring(Firing *firing, Outcome **outcomes, int count);
+static void UpdateAlbums(const Firing *firing, const Outcome *first, int count, bool unarchive);
+static Outcome *LockOutcomes(const pg_uuid_t *ids, int count, const char *trigger, const char *expected);
+static int	CompareIds(const void *a, const void *b);
+
+/* Return a text argument that must be given. */
+static char *
+RequireText(FunctionCallInfo fcinfo, int argument, const char *name)
+{
+	if (PG_ARGISNULL(argument))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("\"%s\" must not be NULL", name),
+				 errhint("Give %s.", name)));
+	return text_to_cstring(PG_GETARG_TEXT_PP(argument));
+}
+
+/* Find the edge, or the refusal, of a locked album. */
+static void
+Decide(Outcome *outcome, const char *trigger, const char *expected)
+{
+	const Album *album = &outcome->album;
+	const Machine *machine;
+	List	   *unmet;
+
+	if (album->isDeleted)
+	{
+		outcome->refusal = RefuseDeleted(&album->id);
+		return;
+	}
+	machine = outcome->machine = WorkflowMachine(album->version);
+	if (expected && !CheckExpected(outcome, expected))
+		return;
+	switch (MachineDecide(machine, MachineStateByValue(machine, album->state), MachineTriggerByName(machine, trigger),
+						  WorkflowRoles(machine), &outcome->edge))
+	{
+		case MACHINE_NO_EDGE:
+			outcome->refusal = RefuseNoEdge(machine, album, trigger);
+			return;
+		case MACHINE_WRONG_ROLE:
+			outcome->refusal = RefuseRole(machine, album, outcome->edge);
+			return;
+		case MACHINE_PERMITTED:
+			break;
+	}
+	unmet = GuardsUnmet(outcome->edge, &album->org, &album->id, true);
+	if (unmet != NIL)
+		outcome->refusal = RefuseGuards(machine, album, outcome->edge, unmet);
+}
+
+/* Refuse an album that is in another state than the caller thinks. */
+static bool
+CheckExpected(Outcome *outcome, const char *expected)
+{
+	int			state = MachineStateByName(outcome->machine, expected);
+
+	if (state == MACHINE_NONE)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("workflow version %d has no state \"%s\"", outcome->machine->version, expected),
+				 errhint("States are named as in photoflow.workflow(%d).", outcome->machine->version)));
+	if (outcome->machine->states[state].value != outcome->album.state)
+		outcome->refusal = RefuseConflict(outcome->machine, &outcome->album, expected);
+	return outcome->refusal == NULL;
+}
+
+/* Lock albums and decide each; the outcomes are ordered by id, a refusal PF005 for each id that is not there. */
+static Outcome *
+LockOutcomes(const pg_uuid_t *ids, int count, const char *trigger, const char *expected)
+{
+	int			found;
+	int			next = 0;
+	Album	   *albums = AlbumsRead(ids, count, true, &found);
+	Outcome    *outcomes = MemoryContextAllocExtended(CurrentMemoryContext, sizeof(Outcome) * Max(count, 1),
+													  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+
+	for (int i = 0; i < count; i++)
+	{
+		if (next < found && UuidEquals(&albums[next].id, &ids[i]))
+		{
+			outcomes[i].album = albums[next++];
+			Decide(&outcomes[i], trigger, expected);
+		}
+		else
+		{
+			outcomes[i].album.id = ids[i];
+			outcomes[i].refusal = RefuseNotFound("album", &ids[i]);
+		}
+	}
+	return outcomes;
+}
+
+/* Change the rows of one firing and write what that brings; the outcomes get transition and stage. */
+void
+FireChange(Firing *firing, Outcome **outcomes, int count, bool unarchive)
+{
+	Album	   *albums = palloc(sizeof(Album) * count);
+
+	for (int i = 0; i < count; i++)
+		albums[i] = outcomes[i]->album;
+	firing->count = count;
+	firing->albums = albums;
+	firing->transitions = palloc(sizeof(pg_uuid_t) * count);
+	firing->tags = palloc0(sizeof(pg_uuid_t) * count);
+	FiringBegin(firing);
+	PG_TRY();
+	{
+		CollectFiring(firing, outcomes, count);
+		UpdateAlbums(firing, outcomes[0], count, unarchive);
+		HistoryFlush();			/* the statement's trigger has done it, unless it is detached */
+	}
+	PG_FINALLY();
+	{
+		FiringEnd(firing);
+	}
+	PG_END_TRY();
+	for (int i = 0; i < count; i++)
+	{
+		outcomes[i]->transition = firing->transitions[i];
+		outcomes[i]->tag = firing->tags[i];
+	}
+}
+
+static void
+CollectFiring(Firing *firing, Outcome **outcomes, int count)
+{
+	Change		change;
+
+	memset(&change, 0, sizeof(change));
+	change.org = outcomes[0]->album.org;
+	change.machine = change.fromMachine = firing->machine;
+	change.edge = firing->edge;
+	change.trigger = firing->trigger;
+	change.from = firing->from;
+	change.to = firing->to;
+	change.firing = firing;
+	for (int i = 0; i < count; i++)
+	{
+		change.album = outcomes[i]->album.id;
+		change.index = i;
+		UuidV7(&change.id);
+		firing->transitions[i] = change.id;
+		HistoryCollect(&change);
+	}
+}
+
+static void
+UpdateAlbums(const Firing *firing, const Outcome *first, int count, bool unarchive)
+{
+	pg_uuid_t  *ids = palloc(sizeof(pg_uuid_t) * count);
+	Datum		values[5];
+	uint64		changed;
+
+	for (int i = 0; i < count; i++)
+		ids[i] = firing->albums[i].id;
+	values[0] = UUIDPGetDatum(&first->album.org);
+	values[1] = UuidArray(ids, count);
+	values[2] = Int32GetDatum(firing->to);
+	values[3] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
+	values[4] = BoolGetDatum(unarchive);
+	StoreBegin();
+	changed = StoreRun(PLAN_ALBUMS_MOVE, values, NULL);
+	StoreEnd();
+	if (changed != count)
+		ereport(ERROR,
+				(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
+				 errmsg("%d of %d albums did not change their state", count - (int) changed, count),
+				 errhint("A BEFORE UPDATE trigger or a policy on \"Albums\" keeps the rows from being changed.")));
+}
+
+/* Group outcomes that one UPDATE can change: same organization, version and edge. Refused ones come last. */
+static int
+CompareOutcomes(const void *a, const void *b)
+{
+	const Outcome *x = *(Outcome *const *) a;
+	const Outcome *y = *(Outcome *const *) b;
+	int			order = (x->refusal != NULL) - (y->refusal != NULL);
+
+	if (order == 0)
+		order = memcmp(&x->album.org, &y->album.org, UUID_LEN);
+	if (order == 0)
+		order = x->album.version < y->album.version ? -1 : x->album.version > y->album.version;
+	if (order == 0)
+		order = x->edge < y->edge ? -1 : x->edge > y->edge;
+	return order != 0 ? order : memcmp(&x->album.id, &y->album.id, UUID_LEN);
+}
+
+/* Fire every outcome that is not refused, group by group. */
+static void
+FireOutcomes(Outcome *outcomes, int count, const char *trigger, Datum reason, Datum args)
+{
+	Outcome   **order = palloc(sizeof(Outcome *) * Max(count, 1));
+	int			first = 0;
+
+	for (int i = 0; i < count; i++)
+		order[i] = &outcomes[i];
+	if (count > 1)
+		qsort(order, count, sizeof(Outcome *), CompareOutcomes);
+	while (first < count && order[first]->refusal == NULL)
+	{
+		Outcome    *head = order[first];
+		int			next = first + 1;
+		Firing		firing = {.trigger = head->machine->triggers[head->edge->trigger], .edge = head->edge,
+			.machine = head->machine, .from = head->album.state, .reason = reason, .args = args};
+
+		firing.to = head->machine->states[head->edge->to].value;
+		firing.fromVersion = firing.toVersion = head->album.version;
+		while (next < count && order[next]->refusal == NULL && order[next]->edge == head->edge &&
+			   order[next]->machine == head->machine && UuidEquals(&order[next]->album.org, &head->album.org))
+			next++;
+		FireChange(&firing, order + first, next - first, false);
+		first = next;
+	}
+}
+
+/* Make the row that fire() and rollback_transition() return. */
+Datum
+OutcomeTuple(FunctionCallInfo fcinfo, const Outcome *outcome, int toValue)
+{
+	static const pg_uuid_t none;
+	TupleDesc	desc;
+	Datum		values[5];
+	bool		nulls[5] = {false, false, false, false, false};
+	int			from = MachineStateByValue(outcome->machine, outcome->album.state);
+	int			to = MachineStateByValue(outcome->machine, toValue);
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	values[0] = UUIDPGetDatum(&outcome->transition);
+	values[1] = UUIDPGetDatum(&outcome->album.id);
+	values[2] = CStringGetTextDatum(outcome->machine->states[from].name);
+	values[3] = CStringGetTextDatum(outcome->machine->states[to].name);
+	values[4] = UUIDPGetDatum(&outcome->tag);
+	nulls[4] = UuidEquals(&outcome->tag, &none);
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+}
+
+PHOTOFLOW_FUNCTION(photoflow_fire)
+{
+	char	   *trigger;
+	char	   *expected = PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2));
+	Datum		reason = PG_ARGISNULL(3) ? (Datum) 0 : PointerGetDatum(PG_GETARG_TEXT_PP(3));
+	Datum		args = PG_ARGISNULL(4) ? (Datum) 0 : PointerGetDatum(PG_GETARG_JSONB_P(4));
+	Outcome    *outcome;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("\"%s\" must not be NULL", "album_id"),
+				 errhint("Give the id of an album.")));
+	trigger = RequireText(fcinfo, 1, "trigger");
+	outcome = LockOutcomes(PG_GETARG_UUID_P(0), 1, trigger, expected);
+	if (outcome->refusal)
+		RefusalRaise(outcome->refusal);
+	FireOutcomes(outcome, 1, trigger, reason, args);
+	PG_RETURN_DATUM(OutcomeTuple(fcinfo, outcome, outcome->machine->states[outcome->edge->to].value));
+}
+
+static int
+CompareIds(const void *a, const void *b)
+{
+	return memcmp(a, b, UUID_LEN);
+}
+
+/* Sort ids and drop repetitions; return how many are left. */
+static int
+SortIds(pg_uuid_t *ids, int count)
+{
+	int			kept = 0;
+
+	qsort(ids, count, sizeof(pg_uuid_t), CompareIds);
+	for (int i = 0; i < count; i++)
+		if (kept == 0 || !UuidEquals(&ids[kept - 1], &ids[i]))
+			ids[kept++] = ids[i];
+	return kept;
+}
+
+static void
+ReturnOutcome(ReturnSetInfo *result, const Outcome *outcome)
+{
+	Datum		values[5];
+	bool		nulls[5] = {false, true, true, true, true};
+	int			from = outcome->machine ? MachineStateByValue(outcome->machine, outcome->album.state) : MACHINE_NONE;
+
+	values[0] = UUIDPGetDatum(&outcome->album.id);
+	if (from != MACHINE_NONE)
+	{
+		values[1] = CStringGetTextDatum(outcome->machine->states[from].name);
+		nulls[1] = false;
+	}
+	if (outcome->refusal)
+	{
+		values[3] = CStringGetTextDatum(unpack_sql_state(outcome->refusal->code));
+		values[4] = CStringGetTextDatum(outcome->refusal->message);
+		nulls[3] = nulls[4] = false;
+	}
+	else
+	{
+		values[2] = CStringGetTextDatum(outcome->machine->states[outcome->edge->to].name);
+		nulls[2] = false;
+	}
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+PHOTOFLOW_FUNCTION(photoflow_fire_many)
+{
+	char	   *trigger;
+	char	   *onError;
+	Datum		reason = PG_ARGISNULL(2) ? (Datum) 0 : PointerGetDatum(PG_GETARG_TEXT_PP(2));
+	pg_uuid_t  *ids;
+	pg_uuid_t  *given;
+	int			count;
+	int			distinct;
+	Outcome    *outcomes;
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("\"%s\" must not be NULL", "album_ids"),
+				 errhint("Give an array of ids; it may be empty.")));
+	trigger = RequireText(fcinfo, 1, "trigger");
+	onError = RequireText(fcinfo, 3, "on_error");
+	if (strcmp(onError, "abort") != 0 && strcmp(onError, "skip") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"on_error\" must not be \"%s\"", onError),
+				 errhint("It is abort or skip.")));
+	InitMaterializedSRF(fcinfo, 0);
+	given = UuidArrayElements(PG_GETARG_ARRAYTYPE_P(0), "album_ids", &count);
+	ids = palloc(sizeof(pg_uuid_t) * Max(count, 1));
+	memcpy(ids, given, sizeof(pg_uuid_t) * count);
+	distinct = SortIds(ids, count);
+	outcomes = LockOutcomes(ids, distinct, trigger, NULL);
+	for (int i = 0; i < distinct && strcmp(onError, "abort") == 0; i++)
+		if (outcomes[i].refusal)
+			RefusalRaise(outcomes[i].refusal);
+	FireOutcomes(outcomes, distinct, trigger, reason, (Datum) 0);
+	/* report in the caller's order; an id given again was reported already */
+	for (int i = 0; i < count; i++)
+	{
+		pg_uuid_t  *found = bsearch(&given[i], ids, distinct, sizeof(pg_uuid_t), CompareIds);
+		Outcome    *outcome = &outcomes[found - ids];
+
+		if (outcome->reported)
+			continue;
+		outcome->reported = true;
+		ReturnOutcome((ReturnSetInfo *) fcinfo->resultinfo, outcome);
+	}
+	return (Datum) 0;
+}

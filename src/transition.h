@@ -1,0 +1,29 @@
+/*
+ * transition.h: firing triggers.
+ */
+#ifndef PHOTOFLOW_TRANSITION_H
+#define PHOTOFLOW_TRANSITION_H
+
+#include "postgres.h"
+
+#include "album.h"
+#include "history.h"
+#include "machine.h"
+#include "refusal.h"
+
+/* What became of one album. */
+typedef struct Outcome
+{
+	Album		album;			/* as it was, locked */
+	const Machine *machine;
+	const MachineEdge *edge;
+	Refusal    *refusal;		/* NULL when it was fired */
+	pg_uuid_t	transition;
+	pg_uuid_t	tag;			/* all zero when no stage was created */
+	bool		reported;
+} Outcome;
+
+extern void FireChange(Firing *firing, Outcome **outcomes, int count, bool unarchive);
+extern Datum OutcomeTuple(FunctionCallInfo fcinfo, const Outcome *outcome, int toValue);
+
+#endif

@@ -1,0 +1,120 @@
+/*
+ * uuid.c: identifiers, on libuuid.
+ *
+ * A version 7 uuid is 48 bits of milliseconds, 12 bits of the fraction of the millisecond, and random bits of
+ * libuuid. Within a session the 60 bits of time only grow, also when the clock stands still or steps back, so
+ * the uuids do. libuuid's own uuid_generate_time_v7() (2.41) promises no order within a millisecond, hence the
+ * time is ours everywhere and the randomness is libuuid's everywhere.
+ */
+#include "photoflow.h"
+
+#include <time.h>
+#include <uuid/uuid.h>
+
+#include "port/pg_bswap.h"
+#include "utils/builtins.h"
+
+#define NS_PER_MS INT64CONST(1000000)
+#define VARIANT_BITS UINT64CONST(0x8000000000000000)
+#define LOW_62_BITS UINT64CONST(0x3FFFFFFFFFFFFFFF)
+
+static uint64 RandomHalf(void);
+static uint64 NextTime(void);
+
+/* Return 64 bits of which at least 60 are random; one call of libuuid serves two. */
+static uint64
+RandomHalf(void)
+{
+	static uint64 spare;
+	static bool haveSpare = false;
+	uint64		halves[2];
+
+	if (haveSpare)
+	{
+		haveSpare = false;
+		return spare;
+	}
+	uuid_generate_random((unsigned char *) halves);
+	/* the version's four fixed bits are bits 12 to 15 of the first half: turn them to where the variant goes */
+	spare = pg_ntoh64(halves[0]);
+	spare = (spare << 48) | (spare >> 16);
+	haveSpare = true;
+	return pg_ntoh64(halves[1]);
+}
+
+/* Return the time as 48 bits of milliseconds and 12 of their fraction, greater than ever before. */
+static uint64
+NextTime(void)
+{
+	static uint64 last = 0;
+	struct timespec now;
+	uint64		ns;
+	uint64		time;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	ns = (uint64) now.tv_sec * 1000 * NS_PER_MS + now.tv_nsec;
+	time = ((ns / NS_PER_MS) << 12) | (((ns % NS_PER_MS) << 12) / NS_PER_MS);
+	last = time > last ? time : last + 1;
+	return last;
+}
+
+/* Make a time-ordered uuid, greater than the last one of this session. */
+void
+UuidV7(pg_uuid_t *result)
+{
+	uint64		time = NextTime();
+	uint64		high = pg_hton64(((time & ~UINT64CONST(0xFFF)) << 4) | 0x7000 | (time & 0xFFF));
+	uint64		low = pg_hton64(VARIANT_BITS | (RandomHalf() & LOW_62_BITS));
+
+	memcpy(result->data, &high, 8);
+	memcpy(result->data + 8, &low, 8);
+}
+
+/* Return the canonical text of a uuid, palloc'd. */
+char *
+UuidText(const pg_uuid_t *value)
+{
+	char	   *text = palloc(UUID_STR_LEN);
+
+	uuid_unparse_lower(value->data, text);
+	return text;
+}
+
+/* Read the canonical text of a uuid; return whether it was one. */
+bool
+UuidParse(const char *text, pg_uuid_t *result)
+{
+	return uuid_parse(text, result->data) == 0;
+}
+
+PHOTOFLOW_FUNCTION(photoflow_uuid_v7)
+{
+	pg_uuid_t  *result = palloc(sizeof(pg_uuid_t));
+
+	UuidV7(result);
+	PG_RETURN_UUID_P(result);
+}
+
+PHOTOFLOW_FUNCTION(photoflow_uuid_v5)
+{
+	pg_uuid_t  *space = PG_GETARG_UUID_P(0);
+	text	   *name = PG_GETARG_TEXT_PP(1);
+	pg_uuid_t  *result = palloc(sizeof(pg_uuid_t));
+
+	uuid_generate_sha1(result->data, space->data, VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
+	PG_RETURN_UUID_P(result);
+}
+
+PHOTOFLOW_FUNCTION(photoflow_uuid_v7_time)
+{
+	pg_uuid_t  *value = PG_GETARG_UUID_P(0);
+	uint64		high;
+	int64		ms;
+
+	memcpy(&high, value->data, 8);
+	high = pg_ntoh64(high);
+	if (((high >> 12) & 0xF) != 7 || (value->data[8] & 0xC0) != 0x80)
+		PG_RETURN_NULL();
+	ms = (int64) (high >> 16);
+	PG_RETURN_TIMESTAMPTZ(ms * 1000 - ((POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY));
+}
