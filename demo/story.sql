@@ -70,22 +70,22 @@ COMMIT;
 \set page `cat test/data/drive/raw-page-1.json`
 BEGIN;
 SELECT photoflow.set_context(:'studio', :'linh', 'photographer') \g /dev/null
-SELECT format('  page 1 of 5: %s photos added, %s of %s files done', inserted, processed, total) FROM photoflow.sync_photos(:'raw', :'page', 412);
+SELECT format('  page 1 of 5: %s photos added, %s so far, of %s files in the folder', inserted, processed, total) FROM photoflow.sync_photos(:'raw', :'page', 412);
 COMMIT;
 \set page `cat test/data/drive/raw-page-2.json`
 BEGIN;
 SELECT photoflow.set_context(:'studio', :'linh', 'photographer') \g /dev/null
-SELECT format('  page 2 of 5: %s photos added, %s of %s files done', inserted, processed, total) FROM photoflow.sync_photos(:'raw', :'page', 412);
+SELECT format('  page 2 of 5: %s photos added, %s so far, of %s files in the folder', inserted, processed, total) FROM photoflow.sync_photos(:'raw', :'page', 412);
 COMMIT;
 \set page `cat test/data/drive/raw-page-3.json`
 BEGIN;
 SELECT photoflow.set_context(:'studio', :'linh', 'photographer') \g /dev/null
-SELECT format('  page 3 of 5: %s photos added, %s of %s files done', inserted, processed, total) FROM photoflow.sync_photos(:'raw', :'page', 412);
+SELECT format('  page 3 of 5: %s photos added, %s so far, of %s files in the folder', inserted, processed, total) FROM photoflow.sync_photos(:'raw', :'page', 412);
 COMMIT;
 \set page `cat test/data/drive/raw-page-4.json`
 BEGIN;
 SELECT photoflow.set_context(:'studio', :'linh', 'photographer') \g /dev/null
-SELECT format('  page 4 of 5: %s photos added, %s of %s files done', inserted, processed, total) FROM photoflow.sync_photos(:'raw', :'page', 412);
+SELECT format('  page 4 of 5: %s photos added, %s so far, of %s files in the folder', inserted, processed, total) FROM photoflow.sync_photos(:'raw', :'page', 412);
 COMMIT;
 
 \echo
@@ -107,7 +107,7 @@ INSERT INTO refusals VALUES ('processing before all raw photos are there', 'PF00
 BEGIN;
 SELECT photoflow.set_context(:'studio', :'linh', 'photographer') \g /dev/null
 SELECT trigger, to_state, CASE WHEN permitted THEN 'yes' ELSE 'no' END AS now, array_to_string(required_roles, ', ') AS by_whom,
-	array_to_string(unmet_guards, '; ') AS in_the_way
+	nullif(array_to_string(unmet_guards, '; '), '') AS in_the_way
 FROM photoflow.permitted_triggers(:'album') \g (format=aligned tuples_only=off)
 COMMIT;
 
@@ -117,7 +117,7 @@ COMMIT;
 LISTEN photoflow;
 BEGIN;
 SELECT photoflow.set_context(:'studio', :'linh', 'photographer') \g /dev/null
-SELECT format('  page 5 of 5: %s photos added, %s of %s files done', inserted, processed, total) FROM photoflow.sync_photos(:'raw', :'page', 412, true);
+SELECT format('  page 5 of 5: %s photos added, %s so far, of %s files in the folder', inserted, processed, total) FROM photoflow.sync_photos(:'raw', :'page', 412, true);
 COMMIT;
 UNLISTEN photoflow;
 SELECT format(E'\n412 files were listed, %s of them are photos; a sidecar, a video, a folder and a trashed file are not.', count(*))

@@ -491,21 +491,23 @@ BEGIN ATOMIC
 		CASE WHEN count(*) > 0 THEN 'CALL photoflow.migrate();' END
 	FROM photoflow.migration_steps() s WHERE s.state <> 'done'
 	UNION ALL
-	SELECT 'triggers attached', count(*)::text, count(*) > 0 AND bool_and(t.tgenabled IN ('O', 'A')),
-		CASE WHEN count(*) = 0 THEN 'SELECT photoflow.attach();'
-			WHEN NOT bool_and(t.tgenabled IN ('O', 'A')) THEN 'A trigger is disabled: ALTER TABLE ... ENABLE TRIGGER.' END
-	FROM pg_catalog.pg_trigger t
-		JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid
-		JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
-	WHERE n.nspname = 'photoflow' AND t.tgparentid = 0
+	SELECT 'triggers attached', format('%s of %s', t.found, s.expected), t.found >= s.expected AND t.enabled,
+		CASE WHEN t.found < s.expected THEN 'SELECT photoflow.attach();'
+			WHEN NOT t.enabled THEN 'A trigger is disabled: ALTER TABLE ... ENABLE TRIGGER.' END
+	FROM (SELECT count(*) AS found, coalesce(bool_and(t.tgenabled IN ('O', 'A')), true) AS enabled
+			FROM pg_catalog.pg_trigger t
+				JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid
+				JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+			WHERE n.nspname = 'photoflow' AND t.tgparentid = 0) t,
+		(SELECT coalesce(sum(regexp_count(sql, 'CREATE OR REPLACE TRIGGER')), 0) AS expected
+			FROM photoflow.table_steps WHERE kind = 'attach') s
 	UNION ALL
-	SELECT 'preload', coalesce(nullif(concat_ws(', ', nullif(current_setting('shared_preload_libraries', true), ''),
-			nullif(current_setting('session_preload_libraries', true), '')), ''), '(none)'),
-		concat_ws(',', current_setting('shared_preload_libraries', true), current_setting('session_preload_libraries', true))
-			~ '(^|[, "])photoflow($|[, "])',
-		CASE WHEN concat_ws(',', current_setting('shared_preload_libraries', true), current_setting('session_preload_libraries', true))
-			!~ '(^|[, "])photoflow($|[, "])'
-			THEN 'ALTER DATABASE ... SET session_preload_libraries = ''photoflow''; until it is loaded, a session''s photoflow settings are not checked.' END
+	SELECT 'preload', coalesce(nullif(p.libraries, ''), '(none)'), p.libraries ~ '\mphotoflow\M',
+		CASE WHEN p.libraries !~ '\mphotoflow\M' THEN
+			'ALTER DATABASE ... SET session_preload_libraries = ''photoflow''; until it is loaded, a session''s photoflow settings are not checked.' END
+	FROM (SELECT string_agg(setting, ', ') FILTER (WHERE setting <> '') AS libraries
+			FROM pg_catalog.pg_settings WHERE name IN ('shared_preload_libraries', 'session_preload_libraries')) one (libraries),
+		LATERAL (SELECT coalesce(one.libraries, '')) p (libraries)
 	UNION ALL
 	SELECT 'events', coalesce(current_setting('photoflow.events', true), 'notify'), true, NULL;
 END;

@@ -44,7 +44,7 @@ static const pg_uuid_t *ParentOrg(ParentTable *parent, const pg_uuid_t *id, cons
 static const pg_uuid_t *GetUuid(TriggerData *trigger, HeapTuple tuple, const char *column, pg_uuid_t *copy);
 static const pg_uuid_t *OrgFromParents(TriggerData *trigger, const pg_uuid_t *org, pg_uuid_t *copy);
 static HeapTuple SetOrg(TriggerData *trigger, HeapTuple tuple, const pg_uuid_t *org);
-static void RefuseCrossTenant(const char *table, const char *parent) pg_attribute_noreturn();
+pg_noreturn static void RefuseCrossTenant(const char *table, const char *parent);
 
 /* Forget remembered parents: at the end of a transaction, where they may have been rolled back. */
 void

@@ -41,6 +41,11 @@
 #define LogTransactionalMessage(prefix, text, len) LogLogicalMessage((prefix), (text), (len), true, false)
 #endif
 
+/* 18 writes it in front of a declaration and drops the macro that stood behind it */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn pg_attribute_noreturn()
+#endif
+
 /* 18 carries name and version in the magic block */
 #if PG_VERSION_NUM < 180000
 #define PG_MODULE_MAGIC_EXT(...) PG_MODULE_MAGIC

@@ -1,9 +1,12 @@
 /*
  * diagram.c: draws a workflow for Mermaid and Graphviz.
  *
- * With an album, its state is highlighted and the edges it has taken are marked.
+ * With an album, its state is highlighted and the edges it has taken are marked. Names may hold anything: Mermaid
+ * gets an alias for each that is not a plain identifier, Graphviz gets all of them quoted.
  */
 #include "photoflow.h"
+
+#include <ctype.h>
 
 #include "utils/builtins.h"
 
@@ -21,7 +24,9 @@ typedef struct Drawing
 
 static void MarkTaken(Drawing *drawing, const Album *album);
 static void AppendQuoted(StringInfo text, const char *label, const char *special);
+static void AppendMermaidId(Drawing *drawing, int state);
 static void DrawMermaid(Drawing *drawing);
+static void AppendDotId(Drawing *drawing, int state);
 static void DrawDot(Drawing *drawing);
 
 /* Mark the edges in the album's history. */
@@ -65,7 +70,25 @@ AppendQuoted(StringInfo text, const char *label, const char *special)
 	}
 }
 
-/* States are s0, s1...: names may hold anything. A taken edge carries a check mark. */
+/* Append what Mermaid calls a state: its name, or s<number> where the name would not do. */
+static void
+AppendMermaidId(Drawing *drawing, int state)
+{
+	static const char *const reserved[] = {"end", "state", "note", "class", "classdef", "direction", "default", "style",
+	"click", "as", "fork", "join", "choice"};
+	const char *name = drawing->machine->states[state].name;
+	bool		plain = isalpha((unsigned char) *name) && strlen(name) == strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+																				 "abcdefghijklmnopqrstuvwxyz0123456789");
+
+	for (int i = 0; i < lengthof(reserved); i++)
+		plain = plain && pg_strcasecmp(name, reserved[i]) != 0;
+	/* s1, s2... are for those without a plain name */
+	if (plain && !(name[0] == 's' && strspn(name + 1, "0123456789") == strlen(name + 1)))
+		appendStringInfoString(&drawing->text, name);
+	else
+		appendStringInfo(&drawing->text, "s%d", state);
+}
+
 static void
 DrawMermaid(Drawing *drawing)
 {
@@ -77,24 +100,46 @@ DrawMermaid(Drawing *drawing)
 	{
 		appendStringInfoString(text, "    state \"");
 		AppendQuoted(text, machine->states[i].name, "#\";:<>");
-		appendStringInfo(text, "\" as s%d\n", i);
+		appendStringInfoString(text, "\" as ");
+		AppendMermaidId(drawing, i);
+		appendStringInfoChar(text, '\n');
 	}
-	appendStringInfo(text, "    [*] --> s%d\n", machine->initial);
+	appendStringInfoString(text, "    [*] --> ");
+	AppendMermaidId(drawing, machine->initial);
 	for (int i = 0; i < machine->nedges; i++)
 	{
 		const MachineEdge *edge = &machine->edges[i];
 
-		appendStringInfo(text, "    s%d --> s%d : ", edge->from, edge->to);
+		appendStringInfoString(text, "\n    ");
+		AppendMermaidId(drawing, edge->from);
+		appendStringInfoString(text, " --> ");
+		AppendMermaidId(drawing, edge->to);
+		appendStringInfoString(text, " : ");
 		AppendQuoted(text, machine->triggers[edge->trigger], "#\";:<>");
-		appendStringInfoString(text, edge->nguards > 0 ? " [guarded]" : "");
-		appendStringInfoString(text, drawing->taken[i] ? " ✓\n" : "\n");
+		appendStringInfo(text, "%s%s", edge->nguards > 0 ? " [guarded]" : "", drawing->taken[i] ? " (taken)" : "");
 	}
 	for (int i = 0; i < machine->nstates; i++)
 		if (MachineIsFinal(machine, i))
-			appendStringInfo(text, "    s%d --> [*]\n", i);
+		{
+			appendStringInfoString(text, "\n    ");
+			AppendMermaidId(drawing, i);
+			appendStringInfoString(text, " --> [*]");
+		}
 	if (drawing->current != MACHINE_NONE)
-		appendStringInfo(text, "    classDef current fill:#f9a825,stroke:#333,font-weight:bold\n    class s%d current\n",
-						 drawing->current);
+	{
+		appendStringInfoString(text, "\n    classDef current fill:#f9a825,stroke:#333,font-weight:bold\n    class ");
+		AppendMermaidId(drawing, drawing->current);
+		appendStringInfoString(text, " current");
+	}
+	appendStringInfoChar(text, '\n');
+}
+
+static void
+AppendDotId(Drawing *drawing, int state)
+{
+	appendStringInfoChar(&drawing->text, '"');
+	AppendQuoted(&drawing->text, drawing->machine->states[state].name, "\"\\");
+	appendStringInfoChar(&drawing->text, '"');
 }
 
 static void
@@ -104,20 +149,26 @@ DrawDot(Drawing *drawing)
 	StringInfo	text = &drawing->text;
 
 	appendStringInfoString(text, "digraph workflow {\n    rankdir=LR;\n    node [shape=box, style=rounded];\n"
-						   "    start [shape=point];\n");
+						   "    \"[*]\" [shape=point, label=\"\"];\n");
 	for (int i = 0; i < machine->nstates; i++)
 	{
-		appendStringInfo(text, "    s%d [label=\"", i);
-		AppendQuoted(text, machine->states[i].name, "\"\\");
-		appendStringInfo(text, "\"%s];\n",
-						 i == drawing->current ? ", style=\"rounded,filled,bold\", fillcolor=\"#f9a825\"" : "");
+		appendStringInfoString(text, "    ");
+		AppendDotId(drawing, i);
+		appendStringInfo(text, "%s;\n",
+						 i == drawing->current ? " [style=\"rounded,filled,bold\", fillcolor=\"#f9a825\"]" : "");
 	}
-	appendStringInfo(text, "    start -> s%d;\n", machine->initial);
+	appendStringInfoString(text, "    \"[*]\" -> ");
+	AppendDotId(drawing, machine->initial);
+	appendStringInfoString(text, ";\n");
 	for (int i = 0; i < machine->nedges; i++)
 	{
 		const MachineEdge *edge = &machine->edges[i];
 
-		appendStringInfo(text, "    s%d -> s%d [label=\"", edge->from, edge->to);
+		appendStringInfoString(text, "    ");
+		AppendDotId(drawing, edge->from);
+		appendStringInfoString(text, " -> ");
+		AppendDotId(drawing, edge->to);
+		appendStringInfoString(text, " [label=\"");
 		AppendQuoted(text, machine->triggers[edge->trigger], "\"\\");
 		appendStringInfo(text, "%s\"%s];\n", edge->nguards > 0 ? " [guarded]" : "",
 						 drawing->taken[i] ? ", penwidth=3, color=\"#2e7d32\"" : "");
@@ -141,7 +192,7 @@ PHOTOFLOW_FUNCTION(photoflow_state_diagram)
 	{
 		album = AlbumsRead(PG_GETARG_UUID_P(1), 1, false, &found);
 		if (found == 0)
-			RefusalRaise(RefuseNotFound("album", PG_GETARG_UUID_P(1)));
+			RefusalRaise(RefuseNotFound(PG_GETARG_UUID_P(1)));
 	}
 	drawing.machine = WorkflowMachine(album ? album->version : WorkflowCurrentVersion());
 	drawing.taken = palloc0(sizeof(bool) * drawing.machine->nedges);

@@ -20,7 +20,7 @@
 #include "workflow.h"
 
 static Refusal *RefusePair(const Machine *machine, const Album *before, int to, const MachineEdge **taken);
-static void RefuseVersionChange(const Album *before, const Album *after) pg_attribute_noreturn();
+pg_noreturn static void RefuseVersionChange(const Album *before, const Album *after);
 static void CheckInitial(const Machine *machine, int state, bool isCurrent);
 
 PHOTOFLOW_FUNCTION(photoflow_state_change_permitted)

@@ -31,7 +31,7 @@ ReadAlbum(FunctionCallInfo fcinfo)
 				 errhint("Give the id of an album.")));
 	album = AlbumsRead(PG_GETARG_UUID_P(0), 1, false, &found);
 	if (found == 0)
-		RefusalRaise(RefuseNotFound("album", PG_GETARG_UUID_P(0)));
+		RefusalRaise(RefuseNotFound(PG_GETARG_UUID_P(0)));
 	return *album;
 }
 

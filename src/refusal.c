@@ -84,14 +84,14 @@ BeginDetail(JsonText *detail, const Machine *machine, const Album *album)
 
 /* The same words whether the row is missing or another organization's. */
 Refusal *
-RefuseNotFound(const char *what, const pg_uuid_t *id)
+RefuseNotFound(const pg_uuid_t *album)
 {
 	JsonText	detail;
 
 	JsonBegin(&detail);
-	JsonAddText(&detail, "entity", what);
-	JsonAddUuid(&detail, "id", id);
-	return MakeRefusal(ERRCODE_PF_NOT_FOUND, psprintf("%s %s does not exist", what, UuidText(id)), &detail,
+	JsonAddText(&detail, "entity", "Album");
+	JsonAddUuid(&detail, "id", album);
+	return MakeRefusal(ERRCODE_PF_NOT_FOUND, psprintf("album %s not found", UuidText(album)), &detail,
 					   pstrdup("Check the id, and the organization you work for: SELECT photoflow.current_org()."));
 }
 

@@ -18,7 +18,7 @@ typedef struct Refusal
 	char	   *hint;
 } Refusal;
 
-extern Refusal *RefuseNotFound(const char *what, const pg_uuid_t *id);
+extern Refusal *RefuseNotFound(const pg_uuid_t *album);
 extern Refusal *RefuseDeleted(const pg_uuid_t *album);
 extern Refusal *RefuseConflict(const Machine *machine, const Album *album, const char *expected);
 extern Refusal *RefuseNoEdge(const Machine *machine, const Album *album, const char *trigger);
@@ -26,6 +26,6 @@ extern Refusal *RefuseRole(const Machine *machine, const Album *album, const Mac
 extern Refusal *RefuseGuards(const Machine *machine, const Album *album, const MachineEdge *edge, List *unmet);
 extern Refusal *RefuseChange(const Machine *machine, const Album *album, int toValue);
 extern Refusal *RefuseRollback(const pg_uuid_t *album, const char *why, const char *hint);
-extern void RefusalRaise(const Refusal *refusal) pg_attribute_noreturn();
+pg_noreturn extern void RefusalRaise(const Refusal *refusal);
 
 #endif

@@ -104,7 +104,7 @@ PHOTOFLOW_FUNCTION(photoflow_rollback_transition)
 				 errhint("Give the id of an album.")));
 	album = AlbumsRead(PG_GETARG_UUID_P(0), 1, true, &found);
 	if (found == 0)
-		RefusalRaise(RefuseNotFound("album", PG_GETARG_UUID_P(0)));
+		RefusalRaise(RefuseNotFound(PG_GETARG_UUID_P(0)));
 	if (album->isDeleted)
 		RefusalRaise(RefuseDeleted(&album->id));
 	memset(&outcome, 0, sizeof(outcome));

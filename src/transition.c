@@ -111,7 +111,7 @@ LockOutcomes(const pg_uuid_t *ids, int count, const char *trigger, const char *e
 		else
 		{
 			outcomes[i].album.id = ids[i];
-			outcomes[i].refusal = RefuseNotFound("album", &ids[i]);
+			outcomes[i].refusal = RefuseNotFound(&ids[i]);
 		}
 	}
 	return outcomes;

@@ -179,7 +179,7 @@ RequireRating(const pg_uuid_t *album, int value, int version)
 			(errcode(ERRCODE_PF_TRIGGER_NOT_PERMITTED),
 			 errmsg("photos of album %s may not be voted on in state %s", UuidText(album), name),
 			 errdetail_internal("%s", JsonEnd(&detail)),
-			 nallowed > 0 ? errhint("Photos may be voted on in: %s.", list.data) :
+			 nallowed > 0 ? errhint("States that allow it: %s.", list.data) :
 			 errhint("No state of workflow version %d allows rating; publish a version in which one does.", version)));
 }
 
