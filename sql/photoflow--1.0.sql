@@ -405,7 +405,7 @@ CREATE FUNCTION photoflow.refuse_state_change()
 REVOKE ALL ON FUNCTION photoflow.refuse_state_change() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION photoflow.refuse_state_change() TO PUBLIC;
 COMMENT ON FUNCTION photoflow.refuse_state_change() IS
-'Trigger. AFTER UPDATE on Albums, where state_change_permitted() said no: guards, or the refusal (PF001 to PF006).';
+'Trigger. AFTER UPDATE of the state of Albums, where state_change_refused() said so: guards, or the refusal (PF001 to PF006).';
 
 CREATE FUNCTION photoflow.collect_transition()
 	RETURNS trigger
@@ -414,7 +414,7 @@ CREATE FUNCTION photoflow.collect_transition()
 REVOKE ALL ON FUNCTION photoflow.collect_transition() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION photoflow.collect_transition() TO PUBLIC;
 COMMENT ON FUNCTION photoflow.collect_transition() IS
-'Trigger. AFTER UPDATE on Albums, where the state changed: remembers the change until the end of the statement.';
+'Trigger. AFTER UPDATE of the state of Albums: remembers the change until the end of the statement.';
 
 CREATE FUNCTION photoflow.write_transitions()
 	RETURNS trigger
@@ -423,7 +423,7 @@ CREATE FUNCTION photoflow.write_transitions()
 REVOKE ALL ON FUNCTION photoflow.write_transitions() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION photoflow.write_transitions() TO PUBLIC;
 COMMENT ON FUNCTION photoflow.write_transitions() IS
-'Trigger. AFTER UPDATE on Albums, per statement: writes the history, runs the entry actions and sends the events of the changes collected.';
+'Trigger. AFTER UPDATE of the state of Albums, per statement: writes the history, runs the entry actions and sends the events of the changes collected.';
 
 CREATE FUNCTION photoflow.keep_workflow()
 	RETURNS trigger
@@ -443,14 +443,15 @@ GRANT EXECUTE ON FUNCTION photoflow.workflow_changed() TO PUBLIC;
 COMMENT ON FUNCTION photoflow.workflow_changed() IS
 'Trigger. AFTER any change of WorkflowVersions: tells every session to forget what it compiled.';
 
-CREATE FUNCTION photoflow.state_change_permitted(old_state int, new_state int, old_version int, new_version int)
+CREATE FUNCTION photoflow.state_change_refused(old_state int, new_state int, version int)
 	RETURNS boolean
 	LANGUAGE c STABLE STRICT PARALLEL RESTRICTED
-	AS 'MODULE_PATHNAME', 'photoflow_state_change_permitted';
-REVOKE ALL ON FUNCTION photoflow.state_change_permitted(int, int, int, int) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION photoflow.state_change_permitted(int, int, int, int) TO PUBLIC;
-COMMENT ON FUNCTION photoflow.state_change_permitted(int, int, int, int) IS
-'Condition of a trigger on Albums: true when nothing changed, or when the edge exists, needs no guard and is open to the role of the context.';
+	AS 'MODULE_PATHNAME', 'photoflow_state_change_refused';
+REVOKE ALL ON FUNCTION photoflow.state_change_refused(int, int, int) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION photoflow.state_change_refused(int, int, int) TO PUBLIC;
+COMMENT ON FUNCTION photoflow.state_change_refused(int, int, int) IS
+'Condition of a trigger on Albums: false when the state did not change, or when the edge exists, needs no guard and is open to the role of the context; otherwise the trigger has to look.';
+
 -- Reports
 
 CREATE FUNCTION photoflow.version()
@@ -872,40 +873,39 @@ CREATE OR REPLACE TRIGGER "PhotoflowTenantFill" BEFORE INSERT ON {schema}."Failu
 	FOR EACH ROW EXECUTE FUNCTION photoflow.tenant_fill('FailureRecords');
 CREATE OR REPLACE TRIGGER "PhotoflowTenantFill" BEFORE INSERT ON {schema}."AuditLogs"
 	FOR EACH ROW EXECUTE FUNCTION photoflow.tenant_fill('AuditLogs');
-CREATE OR REPLACE TRIGGER "PhotoflowTenantKeep" AFTER UPDATE ON {schema}."Users"
+CREATE OR REPLACE TRIGGER "PhotoflowTenantKeep" AFTER UPDATE OF "OrgId" ON {schema}."Users"
 	FOR EACH ROW WHEN (OLD."OrgId" <> NEW."OrgId") EXECUTE FUNCTION photoflow.tenant_keep('Users');
-CREATE OR REPLACE TRIGGER "PhotoflowTenantKeep" AFTER UPDATE ON {schema}."PublicUrls"
+CREATE OR REPLACE TRIGGER "PhotoflowTenantKeep" AFTER UPDATE OF "OrgId" ON {schema}."PublicUrls"
 	FOR EACH ROW WHEN (OLD."OrgId" <> NEW."OrgId") EXECUTE FUNCTION photoflow.tenant_keep('PublicUrls');
-CREATE OR REPLACE TRIGGER "PhotoflowTenantKeep" AFTER UPDATE ON {schema}."Albums"
+CREATE OR REPLACE TRIGGER "PhotoflowTenantKeep" AFTER UPDATE OF "OrgId" ON {schema}."Albums"
 	FOR EACH ROW WHEN (OLD."OrgId" <> NEW."OrgId") EXECUTE FUNCTION photoflow.tenant_keep('Albums');
-CREATE OR REPLACE TRIGGER "PhotoflowTenantKeep" AFTER UPDATE ON {schema}."AlbumTags"
+CREATE OR REPLACE TRIGGER "PhotoflowTenantKeep" AFTER UPDATE OF "OrgId", "AlbumId", "PublicUrlId" ON {schema}."AlbumTags"
 	FOR EACH ROW WHEN (OLD."OrgId" <> NEW."OrgId" OR OLD."AlbumId" <> NEW."AlbumId" OR OLD."PublicUrlId" IS DISTINCT FROM NEW."PublicUrlId")
 	EXECUTE FUNCTION photoflow.tenant_keep('AlbumTags', 'AlbumId', 'Albums', 'PublicUrlId', 'PublicUrls');
-CREATE OR REPLACE TRIGGER "PhotoflowTenantKeep" AFTER UPDATE ON {schema}."PhotoProcs"
+CREATE OR REPLACE TRIGGER "PhotoflowTenantKeep" AFTER UPDATE OF "OrgId", "AlbumTagId" ON {schema}."PhotoProcs"
 	FOR EACH ROW WHEN (OLD."OrgId" <> NEW."OrgId" OR OLD."AlbumTagId" <> NEW."AlbumTagId")
 	EXECUTE FUNCTION photoflow.tenant_keep('PhotoProcs', 'AlbumTagId', 'AlbumTags');
-CREATE OR REPLACE TRIGGER "PhotoflowTenantKeep" AFTER UPDATE ON {schema}."PhotoComments"
+CREATE OR REPLACE TRIGGER "PhotoflowTenantKeep" AFTER UPDATE OF "OrgId", "PhotoProcId" ON {schema}."PhotoComments"
 	FOR EACH ROW WHEN (OLD."OrgId" <> NEW."OrgId" OR OLD."PhotoProcId" <> NEW."PhotoProcId")
 	EXECUTE FUNCTION photoflow.tenant_keep('PhotoComments', 'PhotoProcId', 'PhotoProcs');
-CREATE OR REPLACE TRIGGER "PhotoflowTenantKeep" AFTER UPDATE ON {schema}."PhotoLikes"
+CREATE OR REPLACE TRIGGER "PhotoflowTenantKeep" AFTER UPDATE OF "OrgId", "PhotoProcId" ON {schema}."PhotoLikes"
 	FOR EACH ROW WHEN (OLD."OrgId" <> NEW."OrgId" OR OLD."PhotoProcId" <> NEW."PhotoProcId")
 	EXECUTE FUNCTION photoflow.tenant_keep('PhotoLikes', 'PhotoProcId', 'PhotoProcs');
-CREATE OR REPLACE TRIGGER "PhotoflowTenantKeep" AFTER UPDATE ON {schema}."FailureRecords"
+CREATE OR REPLACE TRIGGER "PhotoflowTenantKeep" AFTER UPDATE OF "OrgId" ON {schema}."FailureRecords"
 	FOR EACH ROW WHEN (OLD."OrgId" <> NEW."OrgId") EXECUTE FUNCTION photoflow.tenant_keep('FailureRecords');
-CREATE OR REPLACE TRIGGER "PhotoflowTenantKeep" AFTER UPDATE ON {schema}."AuditLogs"
+CREATE OR REPLACE TRIGGER "PhotoflowTenantKeep" AFTER UPDATE OF "OrgId" ON {schema}."AuditLogs"
 	FOR EACH ROW WHEN (OLD."OrgId" <> NEW."OrgId") EXECUTE FUNCTION photoflow.tenant_keep('AuditLogs');
 $step$),
 
 (16, '1.0', 'attach', 'albums move only as the machine allows', $step$
 CREATE OR REPLACE TRIGGER "PhotoflowInitialState" BEFORE INSERT ON {schema}."Albums"
 	FOR EACH ROW EXECUTE FUNCTION photoflow.initial_state('Albums');
-CREATE OR REPLACE TRIGGER "PhotoflowStateGuard" AFTER UPDATE ON {schema}."Albums"
-	FOR EACH ROW WHEN (NOT photoflow.state_change_permitted(OLD."AlbumState", NEW."AlbumState", OLD."WorkflowVersion", NEW."WorkflowVersion"))
+CREATE OR REPLACE TRIGGER "PhotoflowStateGuard" AFTER UPDATE OF "AlbumState", "WorkflowVersion" ON {schema}."Albums"
+	FOR EACH ROW WHEN (photoflow.state_change_refused(OLD."AlbumState", NEW."AlbumState", NEW."WorkflowVersion"))
 	EXECUTE FUNCTION photoflow.refuse_state_change('Albums');
-CREATE OR REPLACE TRIGGER "PhotoflowTransitionCollect" AFTER UPDATE ON {schema}."Albums"
-	FOR EACH ROW WHEN (OLD."AlbumState" <> NEW."AlbumState" OR OLD."WorkflowVersion" <> NEW."WorkflowVersion")
-	EXECUTE FUNCTION photoflow.collect_transition('Albums');
-CREATE OR REPLACE TRIGGER "PhotoflowTransitionWrite" AFTER UPDATE ON {schema}."Albums"
+CREATE OR REPLACE TRIGGER "PhotoflowTransitionCollect" AFTER UPDATE OF "AlbumState", "WorkflowVersion" ON {schema}."Albums"
+	FOR EACH ROW EXECUTE FUNCTION photoflow.collect_transition('Albums');
+CREATE OR REPLACE TRIGGER "PhotoflowTransitionWrite" AFTER UPDATE OF "AlbumState", "WorkflowVersion" ON {schema}."Albums"
 	FOR EACH STATEMENT EXECUTE FUNCTION photoflow.write_transitions('Albums');
 CREATE OR REPLACE TRIGGER "PhotoflowImmutable" BEFORE UPDATE OR DELETE ON {schema}."WorkflowVersions"
 	FOR EACH ROW EXECUTE FUNCTION photoflow.keep_workflow();

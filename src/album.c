@@ -25,6 +25,7 @@ static struct
 static void FindColumns(Relation relation);
 static int	FindColumn(Relation relation, const char *name);
 static void ForgetColumns(Datum arg, Oid relid);
+static void ReadRow(uint64 row, Album *album);
 
 void
 AlbumInitialize(void)
@@ -113,29 +114,50 @@ AlbumVersionColumn(Relation relation)
 	return columns.version;
 }
 
-/* Return the albums that the caller's organization has among the ids, ordered by id; raise PF010 without one. */
+static void
+ReadRow(uint64 row, Album *album)
+{
+	album->id = *StoreUuid(row, 1);
+	album->org = *StoreUuid(row, 2);
+	album->state = StoreInt(row, 3);
+	album->version = StoreInt(row, 4);
+	album->isDeleted = DatumGetBool(StoreDatum(row, 5));
+}
+
+/*
+ * Read one album of the caller's organization; return whether it is there. Raise PF010 without an organization.
+ * Locked means FOR NO KEY UPDATE, and as it is once the lock is had.
+ */
+bool
+AlbumRead(const pg_uuid_t *id, bool lock, Album *album)
+{
+	const pg_uuid_t *org = ContextRequireOrg();
+	Datum		values[3] = {UUIDPGetDatum(id), Int32GetDatum(1), UUIDPGetDatum(org)};
+	bool		found;
+
+	StoreBegin();
+	found = StoreRun(org ? (lock ? PLAN_ALBUM_LOCK_IN_ORG : PLAN_ALBUM_READ_IN_ORG) :
+					 (lock ? PLAN_ALBUM_LOCK : PLAN_ALBUM_READ), values, NULL) > 0;
+	if (found)
+		ReadRow(0, album);
+	StoreEnd();
+	return found;
+}
+
+/* Lock albums of the caller's organization; return those that are there, ordered by id. */
 Album *
-AlbumsRead(const pg_uuid_t *ids, int count, bool lock, int *found)
+AlbumsLock(const pg_uuid_t *ids, int count, int *found)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	const pg_uuid_t *org = ContextRequireOrg();
-	Datum		values[2];
+	Datum		values[3] = {UuidArray(ids, count), Int32GetDatum(count), UUIDPGetDatum(org)};
 	Album	   *albums;
 
-	values[0] = UuidArray(ids, count);
-	values[1] = UUIDPGetDatum(org);
 	StoreBegin();
-	*found = (int) StoreRun(org ? (lock ? PLAN_ALBUMS_LOCK_IN_ORG : PLAN_ALBUMS_READ_IN_ORG) :
-							(lock ? PLAN_ALBUMS_LOCK : PLAN_ALBUMS_READ), values, NULL);
-	albums = MemoryContextAllocZero(caller, sizeof(Album) * Max(*found, 1));
+	*found = (int) StoreRun(org ? PLAN_ALBUMS_LOCK_IN_ORG : PLAN_ALBUMS_LOCK, values, NULL);
+	albums = MemoryContextAllocExtended(caller, sizeof(Album) * Max(*found, 1), MCXT_ALLOC_HUGE);
 	for (int i = 0; i < *found; i++)
-	{
-		albums[i].id = *StoreUuid(i, 1);
-		albums[i].org = *StoreUuid(i, 2);
-		albums[i].state = StoreInt(i, 3);
-		albums[i].version = StoreInt(i, 4);
-		albums[i].isDeleted = DatumGetBool(StoreDatum(i, 5));
-	}
+		ReadRow(i, &albums[i]);
 	StoreEnd();
 	return albums;
 }

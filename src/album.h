@@ -25,7 +25,7 @@ extern bool AlbumVersionIsNull(Relation relation, TupleTableSlot *slot);
 extern int	AlbumStateColumn(Relation relation);
 extern int	AlbumVersionColumn(Relation relation);
 
-/* Read albums by id, found ones only, ordered by id; locked FOR NO KEY UPDATE when asked. */
-extern Album *AlbumsRead(const pg_uuid_t *ids, int count, bool lock, int *found);
+extern bool AlbumRead(const pg_uuid_t *id, bool lock, Album *album);
+extern Album *AlbumsLock(const pg_uuid_t *ids, int count, int *found);
 
 #endif

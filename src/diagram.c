@@ -180,26 +180,21 @@ PHOTOFLOW_FUNCTION(photoflow_state_diagram)
 {
 	char	   *format = PG_ARGISNULL(0) ? "mermaid" : text_to_cstring(PG_GETARG_TEXT_PP(0));
 	Drawing		drawing = {NULL, MACHINE_NONE, NULL};
-	Album	   *album = NULL;
-	int			found;
+	Album		album;
 
 	if (strcmp(format, "mermaid") != 0 && strcmp(format, "dot") != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("\"%s\" must not be \"%s\"", "format", format),
 				 errhint("It is mermaid or dot.")));
+	if (!PG_ARGISNULL(1) && !AlbumRead(PG_GETARG_UUID_P(1), false, &album))
+		RefusalRaise(RefuseNotFound(PG_GETARG_UUID_P(1)));
+	drawing.machine = WorkflowMachine(PG_ARGISNULL(1) ? WorkflowCurrentVersion() : album.version);
+	drawing.taken = palloc0(sizeof(bool) * drawing.machine->nedges);
 	if (!PG_ARGISNULL(1))
 	{
-		album = AlbumsRead(PG_GETARG_UUID_P(1), 1, false, &found);
-		if (found == 0)
-			RefusalRaise(RefuseNotFound(PG_GETARG_UUID_P(1)));
-	}
-	drawing.machine = WorkflowMachine(album ? album->version : WorkflowCurrentVersion());
-	drawing.taken = palloc0(sizeof(bool) * drawing.machine->nedges);
-	if (album)
-	{
-		drawing.current = MachineStateByValue(drawing.machine, album->state);
-		MarkTaken(&drawing, album);
+		drawing.current = MachineStateByValue(drawing.machine, album.state);
+		MarkTaken(&drawing, &album);
 	}
 	initStringInfo(&drawing.text);
 	if (strcmp(format, "dot") == 0)

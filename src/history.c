@@ -192,10 +192,14 @@ PHOTOFLOW_FUNCTION(photoflow_collect_transition)
 				 errmsg("function \"%s\" must be fired AFTER UPDATE FOR EACH ROW", "collect_transition")));
 	AlbumFromSlot(trigger->tg_relation, trigger->tg_trigslot, &before);
 	AlbumFromSlot(trigger->tg_relation, trigger->tg_newslot, &after);
+	if (before.state == after.state && before.version == after.version)
+		return PointerGetDatum(NULL);
 	memset(&change, 0, sizeof(change));
 	change.firing = FiringOf(&before, &after);
 	if (change.firing && !change.firing->everyAlbum)
 		return PointerGetDatum(NULL);	/* fire() has collected it */
+	if (change.firing == NULL)
+		EnforceVersion(&before, &after);
 	change.org = after.org;
 	change.album = after.id;
 	change.from = before.state;

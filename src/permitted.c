@@ -21,18 +21,16 @@ static Datum GuardsArray(List *unmet);
 static Album
 ReadAlbum(FunctionCallInfo fcinfo)
 {
-	Album	   *album;
-	int			found;
+	Album		album;
 
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("\"%s\" must not be NULL", "album_id"),
 				 errhint("Give the id of an album.")));
-	album = AlbumsRead(PG_GETARG_UUID_P(0), 1, false, &found);
-	if (found == 0)
+	if (!AlbumRead(PG_GETARG_UUID_P(0), false, &album))
 		RefusalRaise(RefuseNotFound(PG_GETARG_UUID_P(0)));
-	return *album;
+	return album;
 }
 
 static Datum

@@ -21,29 +21,45 @@ STORE_PLAN(PLAN_WORKFLOW_PUBLISH, STORE_CALLER,
 		   "FROM {WorkflowVersions} RETURNING [Version]",
 		   JSONBOID, TEXTOID, BOOLOID, UUIDOID)
 
-/* --- album.c; $1 ids, $2 organization --- */
-STORE_PLAN(PLAN_ALBUMS_READ, STORE_OWNER | STORE_READ,
-		   "SELECT [Id], [OrgId], [AlbumState], [WorkflowVersion], [IsDeleted] FROM {Albums} "
-		   "WHERE [Id] == ANY ($1) ORDER BY [Id]",
-		   UUIDARRAYOID)
-STORE_PLAN(PLAN_ALBUMS_READ_IN_ORG, STORE_OWNER | STORE_READ,
-		   "SELECT [Id], [OrgId], [AlbumState], [WorkflowVersion], [IsDeleted] FROM {Albums} "
-		   "WHERE [Id] == ANY ($1) AND [OrgId] == $2 ORDER BY [Id]",
-		   UUIDARRAYOID, UUIDOID)
+/*
+ * --- album.c ---
+ *
+ * $1 id or ids, $2 the number of ids, $3 organization. One album is asked for by itself, which is the everyday case;
+ * for many see photo.c below about the generate_series().
+ */
+#define ALBUM_COLUMNS "SELECT a.[Id], a.[OrgId], a.[AlbumState], a.[WorkflowVersion], a.[IsDeleted] FROM "
+#define ALBUMS_NAMED \
+	ALBUM_COLUMNS "ROWS FROM (pg_catalog.unnest($1), pg_catalog.generate_series(1, $2)) AS asked (id, n) " \
+	"JOIN {Albums} AS a ON a.[Id] == asked.id "
+STORE_PLAN(PLAN_ALBUM_READ, STORE_OWNER | STORE_READ,
+		   ALBUM_COLUMNS "{Albums} AS a WHERE a.[Id] == $1",
+		   UUIDOID, INT4OID)
+STORE_PLAN(PLAN_ALBUM_READ_IN_ORG, STORE_OWNER | STORE_READ,
+		   ALBUM_COLUMNS "{Albums} AS a WHERE a.[Id] == $1 AND a.[OrgId] == $3",
+		   UUIDOID, INT4OID, UUIDOID)
+STORE_PLAN(PLAN_ALBUM_LOCK, STORE_OWNER,
+		   ALBUM_COLUMNS "{Albums} AS a WHERE a.[Id] == $1 FOR NO KEY UPDATE",
+		   UUIDOID, INT4OID)
+STORE_PLAN(PLAN_ALBUM_LOCK_IN_ORG, STORE_OWNER,
+		   ALBUM_COLUMNS "{Albums} AS a WHERE a.[Id] == $1 AND a.[OrgId] == $3 FOR NO KEY UPDATE",
+		   UUIDOID, INT4OID, UUIDOID)
 STORE_PLAN(PLAN_ALBUMS_LOCK, STORE_OWNER,
-		   "SELECT [Id], [OrgId], [AlbumState], [WorkflowVersion], [IsDeleted] FROM {Albums} "
-		   "WHERE [Id] == ANY ($1) ORDER BY [Id] FOR NO KEY UPDATE",
-		   UUIDARRAYOID)
+		   ALBUMS_NAMED "ORDER BY a.[Id] FOR NO KEY UPDATE OF a",
+		   UUIDARRAYOID, INT4OID)
 STORE_PLAN(PLAN_ALBUMS_LOCK_IN_ORG, STORE_OWNER,
-		   "SELECT [Id], [OrgId], [AlbumState], [WorkflowVersion], [IsDeleted] FROM {Albums} "
-		   "WHERE [Id] == ANY ($1) AND [OrgId] == $2 ORDER BY [Id] FOR NO KEY UPDATE",
-		   UUIDARRAYOID, UUIDOID)
+		   ALBUMS_NAMED "WHERE a.[OrgId] == $3 ORDER BY a.[Id] FOR NO KEY UPDATE OF a",
+		   UUIDARRAYOID, INT4OID, UUIDOID)
 
-/* --- transition.c; $1 organization, $2 ids, $3 state, $4 time, $5 take back the archive flag --- */
+/* --- transition.c; $1 organization, $2 id or ids, $3 state, $4 time, $5 take back the archive flag, $6 the number --- */
+#define ALBUMS_MOVED "[AlbumState] = $3, [ModifiedAt] = $4, [IsArchive] = a.[IsArchive] AND NOT $5 "
+STORE_PLAN(PLAN_ALBUM_MOVE, STORE_CALLER,
+		   "UPDATE {Albums} AS a SET " ALBUMS_MOVED "WHERE a.[OrgId] == $1 AND a.[Id] == $2",
+		   UUIDOID, UUIDOID, INT4OID, TIMESTAMPTZOID, BOOLOID, INT4OID)
 STORE_PLAN(PLAN_ALBUMS_MOVE, STORE_CALLER,
-		   "UPDATE {Albums} SET [AlbumState] = $3, [ModifiedAt] = $4, [IsArchive] = [IsArchive] AND NOT $5 "
-		   "WHERE [OrgId] == $1 AND [Id] == ANY ($2)",
-		   UUIDOID, UUIDARRAYOID, INT4OID, TIMESTAMPTZOID, BOOLOID)
+		   "UPDATE {Albums} AS a SET " ALBUMS_MOVED
+		   "FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.generate_series(1, $6)) AS asked (id, n) "
+		   "WHERE a.[OrgId] == $1 AND a.[Id] == asked.id",
+		   UUIDOID, UUIDARRAYOID, INT4OID, TIMESTAMPTZOID, BOOLOID, INT4OID)
 STORE_PLAN(PLAN_HISTORY_NEWEST, STORE_OWNER,
 		   "SELECT [Id], [Trigger], [FromState], [ToState], [WorkflowVersion], [Compensates], [FromVersion] "
 		   "FROM {AlbumTransitions} WHERE [OrgId] == $1 AND [AlbumId] == $2 ORDER BY [Id] DESC LIMIT 1",
@@ -64,13 +80,17 @@ STORE_PLAN(PLAN_HISTORY_MANY, STORE_OWNER,
 		   TEXTOID, JSONBOID, UUIDOID, INT4OID)
 STORE_PLAN(PLAN_TAGS_CREATE, STORE_OWNER,
 		   "INSERT INTO {AlbumTags} ([Id], [OrgId], [AlbumId], [Type]) "
-		   "SELECT stage.id, $1, stage.album, $2 FROM ROWS FROM (pg_catalog.unnest($3), pg_catalog.unnest($4)) AS stage (album, id) "
+		   "SELECT stage.id, $1, stage.album, $2 "
+		   "FROM ROWS FROM (pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.generate_series(1, $5)) "
+		   "AS stage (album, id, n) "
 		   "WHERE NOT EXISTS (SELECT FROM {AlbumTags} tag WHERE tag.[OrgId] == $1 AND tag.[AlbumId] == stage.album "
 		   "AND tag.[Type] == $2 AND NOT tag.[IsDeleted]) RETURNING [Id]",
-		   UUIDOID, INT4OID, UUIDARRAYOID, UUIDARRAYOID)
+		   UUIDOID, INT4OID, UUIDARRAYOID, UUIDARRAYOID, INT4OID)
 STORE_PLAN(PLAN_ALBUMS_ARCHIVE, STORE_OWNER,
-		   "UPDATE {Albums} SET [IsArchive] = true WHERE [OrgId] == $1 AND [Id] == ANY ($2) AND NOT [IsArchive]",
-		   UUIDOID, UUIDARRAYOID)
+		   "UPDATE {Albums} AS a SET [IsArchive] = true "
+		   "FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.generate_series(1, $3)) AS asked (id, n) "
+		   "WHERE a.[OrgId] == $1 AND a.[Id] == asked.id AND NOT a.[IsArchive]",
+		   UUIDOID, UUIDARRAYOID, INT4OID)
 
 /* --- guard.c --- */
 STORE_PLAN(PLAN_ALBUM_VERSION, STORE_OWNER | STORE_READ,

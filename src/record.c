@@ -153,13 +153,14 @@ CreateTags(const Change *group, int count)
 {
 	const MachineTag *tag = &group->machine->tags[group->edge->createTag];
 	pg_uuid_t  *ids = palloc(sizeof(pg_uuid_t) * count);
-	Datum		values[4] = {UUIDPGetDatum(&group->org), Int32GetDatum(tag->value)};
+	Datum		values[5] = {UUIDPGetDatum(&group->org), Int32GetDatum(tag->value)};
 	uint64		created;
 
 	for (int i = 0; i < count; i++)
 		UuidV7(&ids[i]);		/* ascending: they can be searched */
 	values[2] = AlbumArray(group, count);
 	values[3] = UuidArray(ids, count);
+	values[4] = Int32GetDatum(count);
 	created = StoreRun(PLAN_TAGS_CREATE, values, NULL);
 	for (uint64 row = 0; group->firing && row < created; row++)
 	{
@@ -179,7 +180,7 @@ CompareUuids(const void *a, const void *b)
 static void
 ArchiveAlbums(const Change *group, int count)
 {
-	Datum		values[2] = {UUIDPGetDatum(&group->org), AlbumArray(group, count)};
+	Datum		values[3] = {UUIDPGetDatum(&group->org), AlbumArray(group, count), Int32GetDatum(count)};
 
 	StoreRun(PLAN_ALBUMS_ARCHIVE, values, NULL);
 }

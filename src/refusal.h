@@ -6,6 +6,8 @@
 
 #include "postgres.h"
 
+#include "compat.h"
+
 #include "album.h"
 #include "guard.h"
 #include "machine.h"

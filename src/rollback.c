@@ -94,21 +94,18 @@ PHOTOFLOW_FUNCTION(photoflow_rollback_transition)
 	Firing		firing = {.trigger = TRIGGER_ROLLBACK, .reason = reason};
 	const MachineEdge *edge;
 	Newest		newest;
-	Album	   *album;
-	int			found;
+	Album	   *album = &outcome.album;
 
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("\"%s\" must not be NULL", "album_id"),
 				 errhint("Give the id of an album.")));
-	album = AlbumsRead(PG_GETARG_UUID_P(0), 1, true, &found);
-	if (found == 0)
+	memset(&outcome, 0, sizeof(outcome));
+	if (!AlbumRead(PG_GETARG_UUID_P(0), true, album))
 		RefusalRaise(RefuseNotFound(PG_GETARG_UUID_P(0)));
 	if (album->isDeleted)
 		RefusalRaise(RefuseDeleted(&album->id));
-	memset(&outcome, 0, sizeof(outcome));
-	outcome.album = *album;
 	outcome.machine = WorkflowMachine(album->version);
 	CheckNewest(outcome.machine, album, ReadNewest(album, &newest), &newest);
 	edge = CompensatedEdge(outcome.machine, album, &newest);
@@ -118,6 +115,6 @@ PHOTOFLOW_FUNCTION(photoflow_rollback_transition)
 	firing.to = newest.from;
 	firing.fromVersion = firing.toVersion = album->version;
 	firing.compensates = &newest.id;
-	FireChange(&firing, &outcomes, 1, edge && edge->archive);
-	PG_RETURN_DATUM(OutcomeTuple(fcinfo, &outcome, newest.from));
+	TransitionChange(&firing, &outcomes, 1, edge && edge->archive);
+	PG_RETURN_DATUM(TransitionTuple(fcinfo, &outcome, newest.from));
 }

@@ -1,5 +1,5 @@
 /*
- * transition.c: fire() and fire_many().
+ * transition.c: fire(), and what fire_many() and rollback_transition() share with it.
  *
  * Words:
  * - An outcome is what became of one album: a transition, or a refusal.
@@ -20,19 +20,14 @@
 #include "transition.h"
 #include "workflow.h"
 
-static char *RequireText(FunctionCallInfo fcinfo, int argument, const char *name);
-static void Decide(Outcome *outcome, const char *trigger, const char *expected);
 static bool CheckExpected(Outcome *outcome, const char *expected);
 static int	CompareOutcomes(const void *a, const void *b);
-static void FireOutcomes(Outcome *outcomes, int count, const char *trigger, Datum reason, Datum args);
 static void CollectFiring(Firing *firing, Outcome **outcomes, int count);
 static void UpdateAlbums(const Firing *firing, const Outcome *first, int count, bool unarchive);
-static Outcome *LockOutcomes(const pg_uuid_t *ids, int count, const char *trigger, const char *expected);
-static int	CompareIds(const void *a, const void *b);
 
 /* Return a text argument that must be given. */
-static char *
-RequireText(FunctionCallInfo fcinfo, int argument, const char *name)
+char *
+TransitionText(FunctionCallInfo fcinfo, int argument, const char *name)
 {
 	if (PG_ARGISNULL(argument))
 		ereport(ERROR,
@@ -43,8 +38,8 @@ RequireText(FunctionCallInfo fcinfo, int argument, const char *name)
 }
 
 /* Find the edge, or the refusal, of a locked album. */
-static void
-Decide(Outcome *outcome, const char *trigger, const char *expected)
+void
+TransitionDecide(Outcome *outcome, const char *trigger, const char *expected)
 {
 	const Album *album = &outcome->album;
 	const Machine *machine;
@@ -91,35 +86,9 @@ CheckExpected(Outcome *outcome, const char *expected)
 	return outcome->refusal == NULL;
 }
 
-/* Lock albums and decide each; the outcomes are ordered by id, a refusal PF005 for each id that is not there. */
-static Outcome *
-LockOutcomes(const pg_uuid_t *ids, int count, const char *trigger, const char *expected)
-{
-	int			found;
-	int			next = 0;
-	Album	   *albums = AlbumsRead(ids, count, true, &found);
-	Outcome    *outcomes = MemoryContextAllocExtended(CurrentMemoryContext, sizeof(Outcome) * Max(count, 1),
-													  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-
-	for (int i = 0; i < count; i++)
-	{
-		if (next < found && UuidEquals(&albums[next].id, &ids[i]))
-		{
-			outcomes[i].album = albums[next++];
-			Decide(&outcomes[i], trigger, expected);
-		}
-		else
-		{
-			outcomes[i].album.id = ids[i];
-			outcomes[i].refusal = RefuseNotFound(&ids[i]);
-		}
-	}
-	return outcomes;
-}
-
 /* Change the rows of one firing and write what that brings; the outcomes get transition and stage. */
 void
-FireChange(Firing *firing, Outcome **outcomes, int count, bool unarchive)
+TransitionChange(Firing *firing, Outcome **outcomes, int count, bool unarchive)
 {
 	Album	   *albums = palloc(sizeof(Album) * count);
 
@@ -174,19 +143,25 @@ CollectFiring(Firing *firing, Outcome **outcomes, int count)
 static void
 UpdateAlbums(const Firing *firing, const Outcome *first, int count, bool unarchive)
 {
-	pg_uuid_t  *ids = palloc(sizeof(pg_uuid_t) * count);
-	Datum		values[5];
+	Datum		values[6];
 	uint64		changed;
 
-	for (int i = 0; i < count; i++)
-		ids[i] = firing->albums[i].id;
 	values[0] = UUIDPGetDatum(&first->album.org);
-	values[1] = UuidArray(ids, count);
+	values[1] = UUIDPGetDatum(&first->album.id);
 	values[2] = Int32GetDatum(firing->to);
 	values[3] = TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
 	values[4] = BoolGetDatum(unarchive);
+	values[5] = Int32GetDatum(count);
+	if (count > 1)
+	{
+		pg_uuid_t  *ids = palloc(sizeof(pg_uuid_t) * count);
+
+		for (int i = 0; i < count; i++)
+			ids[i] = firing->albums[i].id;
+		values[1] = UuidArray(ids, count);
+	}
 	StoreBegin();
-	changed = StoreRun(PLAN_ALBUMS_MOVE, values, NULL);
+	changed = StoreRun(count == 1 ? PLAN_ALBUM_MOVE : PLAN_ALBUMS_MOVE, values, NULL);
 	StoreEnd();
 	if (changed != count)
 		ereport(ERROR,
@@ -213,8 +188,8 @@ CompareOutcomes(const void *a, const void *b)
 }
 
 /* Fire every outcome that is not refused, group by group. */
-static void
-FireOutcomes(Outcome *outcomes, int count, const char *trigger, Datum reason, Datum args)
+void
+TransitionFire(Outcome *outcomes, int count, Datum reason, Datum args)
 {
 	Outcome   **order = palloc(sizeof(Outcome *) * Max(count, 1));
 	int			first = 0;
@@ -235,14 +210,14 @@ FireOutcomes(Outcome *outcomes, int count, const char *trigger, Datum reason, Da
 		while (next < count && order[next]->refusal == NULL && order[next]->edge == head->edge &&
 			   order[next]->machine == head->machine && UuidEquals(&order[next]->album.org, &head->album.org))
 			next++;
-		FireChange(&firing, order + first, next - first, false);
+		TransitionChange(&firing, order + first, next - first, false);
 		first = next;
 	}
 }
 
 /* Make the row that fire() and rollback_transition() return. */
 Datum
-OutcomeTuple(FunctionCallInfo fcinfo, const Outcome *outcome, int toValue)
+TransitionTuple(FunctionCallInfo fcinfo, const Outcome *outcome, int toValue)
 {
 	static const pg_uuid_t none;
 	TupleDesc	desc;
@@ -268,110 +243,20 @@ PHOTOFLOW_FUNCTION(photoflow_fire)
 	char	   *expected = PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2));
 	Datum		reason = PG_ARGISNULL(3) ? (Datum) 0 : PointerGetDatum(PG_GETARG_TEXT_PP(3));
 	Datum		args = PG_ARGISNULL(4) ? (Datum) 0 : PointerGetDatum(PG_GETARG_JSONB_P(4));
-	Outcome    *outcome;
+	Outcome		outcome;
 
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("\"%s\" must not be NULL", "album_id"),
 				 errhint("Give the id of an album.")));
-	trigger = RequireText(fcinfo, 1, "trigger");
-	outcome = LockOutcomes(PG_GETARG_UUID_P(0), 1, trigger, expected);
-	if (outcome->refusal)
-		RefusalRaise(outcome->refusal);
-	FireOutcomes(outcome, 1, trigger, reason, args);
-	PG_RETURN_DATUM(OutcomeTuple(fcinfo, outcome, outcome->machine->states[outcome->edge->to].value));
-}
-
-static int
-CompareIds(const void *a, const void *b)
-{
-	return memcmp(a, b, UUID_LEN);
-}
-
-/* Sort ids and drop repetitions; return how many are left. */
-static int
-SortIds(pg_uuid_t *ids, int count)
-{
-	int			kept = 0;
-
-	qsort(ids, count, sizeof(pg_uuid_t), CompareIds);
-	for (int i = 0; i < count; i++)
-		if (kept == 0 || !UuidEquals(&ids[kept - 1], &ids[i]))
-			ids[kept++] = ids[i];
-	return kept;
-}
-
-static void
-ReturnOutcome(ReturnSetInfo *result, const Outcome *outcome)
-{
-	Datum		values[5];
-	bool		nulls[5] = {false, true, true, true, true};
-	int			from = outcome->machine ? MachineStateByValue(outcome->machine, outcome->album.state) : MACHINE_NONE;
-
-	values[0] = UUIDPGetDatum(&outcome->album.id);
-	if (from != MACHINE_NONE)
-	{
-		values[1] = CStringGetTextDatum(outcome->machine->states[from].name);
-		nulls[1] = false;
-	}
-	if (outcome->refusal)
-	{
-		values[3] = CStringGetTextDatum(unpack_sql_state(outcome->refusal->code));
-		values[4] = CStringGetTextDatum(outcome->refusal->message);
-		nulls[3] = nulls[4] = false;
-	}
-	else
-	{
-		values[2] = CStringGetTextDatum(outcome->machine->states[outcome->edge->to].name);
-		nulls[2] = false;
-	}
-	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
-}
-
-PHOTOFLOW_FUNCTION(photoflow_fire_many)
-{
-	char	   *trigger;
-	char	   *onError;
-	Datum		reason = PG_ARGISNULL(2) ? (Datum) 0 : PointerGetDatum(PG_GETARG_TEXT_PP(2));
-	pg_uuid_t  *ids;
-	pg_uuid_t  *given;
-	int			count;
-	int			distinct;
-	Outcome    *outcomes;
-
-	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("\"%s\" must not be NULL", "album_ids"),
-				 errhint("Give an array of ids; it may be empty.")));
-	trigger = RequireText(fcinfo, 1, "trigger");
-	onError = RequireText(fcinfo, 3, "on_error");
-	if (strcmp(onError, "abort") != 0 && strcmp(onError, "skip") != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("\"on_error\" must not be \"%s\"", onError),
-				 errhint("It is abort or skip.")));
-	InitMaterializedSRF(fcinfo, 0);
-	given = UuidArrayElements(PG_GETARG_ARRAYTYPE_P(0), "album_ids", &count);
-	ids = palloc(sizeof(pg_uuid_t) * Max(count, 1));
-	memcpy(ids, given, sizeof(pg_uuid_t) * count);
-	distinct = SortIds(ids, count);
-	outcomes = LockOutcomes(ids, distinct, trigger, NULL);
-	for (int i = 0; i < distinct && strcmp(onError, "abort") == 0; i++)
-		if (outcomes[i].refusal)
-			RefusalRaise(outcomes[i].refusal);
-	FireOutcomes(outcomes, distinct, trigger, reason, (Datum) 0);
-	/* report in the caller's order; an id given again was reported already */
-	for (int i = 0; i < count; i++)
-	{
-		pg_uuid_t  *found = bsearch(&given[i], ids, distinct, sizeof(pg_uuid_t), CompareIds);
-		Outcome    *outcome = &outcomes[found - ids];
-
-		if (outcome->reported)
-			continue;
-		outcome->reported = true;
-		ReturnOutcome((ReturnSetInfo *) fcinfo->resultinfo, outcome);
-	}
-	return (Datum) 0;
+	trigger = TransitionText(fcinfo, 1, "trigger");
+	memset(&outcome, 0, sizeof(outcome));
+	if (!AlbumRead(PG_GETARG_UUID_P(0), true, &outcome.album))
+		RefusalRaise(RefuseNotFound(PG_GETARG_UUID_P(0)));
+	TransitionDecide(&outcome, trigger, expected);
+	if (outcome.refusal)
+		RefusalRaise(outcome.refusal);
+	TransitionFire(&outcome, 1, reason, args);
+	PG_RETURN_DATUM(TransitionTuple(fcinfo, &outcome, outcome.machine->states[outcome.edge->to].value));
 }

@@ -23,7 +23,10 @@ typedef struct Outcome
 	bool		reported;
 } Outcome;
 
-extern void FireChange(Firing *firing, Outcome **outcomes, int count, bool unarchive);
-extern Datum OutcomeTuple(FunctionCallInfo fcinfo, const Outcome *outcome, int toValue);
+extern char *TransitionText(FunctionCallInfo fcinfo, int argument, const char *name);
+extern void TransitionDecide(Outcome *outcome, const char *trigger, const char *expected);
+extern void TransitionFire(Outcome *outcomes, int count, Datum reason, Datum args);
+extern void TransitionChange(Firing *firing, Outcome **outcomes, int count, bool unarchive);
+extern Datum TransitionTuple(FunctionCallInfo fcinfo, const Outcome *outcome, int toValue);
 
 #endif
