@@ -34,6 +34,14 @@
 #define RelationIsOwnedBy(relid, roleid) object_ownercheck(RelationRelationId, (relid), (roleid))
 #endif
 
+/* 16 added an argument for indexes that only summarize */
+#if PG_VERSION_NUM < 160000
+#define InsertIndexTuples(target, slot, estate) ExecInsertIndexTuples((target), (slot), (estate), false, false, NULL, NIL)
+#else
+#define InsertIndexTuples(target, slot, estate) \
+	ExecInsertIndexTuples((target), (slot), (estate), false, false, NULL, NIL, false)
+#endif
+
 /* 17 added the flush argument; a transactional message is flushed with its commit */
 #if PG_VERSION_NUM < 170000
 #define LogTransactionalMessage(prefix, text, len) LogLogicalMessage((prefix), (text), (len), true)

@@ -1,8 +1,8 @@
 /*
  * installation.c: knows where the data tables are.
  *
- * The answer is cached for the session and forgotten when photoflow.installation, "Albums", "WorkflowVersions"
- * or a schema changes. The generation grows when the tables turn out to be in another schema.
+ * The answer is cached for the session and forgotten when photoflow.installation, one of the
+ * tables named here or a schema changes. The generation grows when the tables turn out to be in another schema.
  */
 #include "photoflow.h"
 
@@ -40,7 +40,7 @@ InstallationGet(void)
 {
 	const Installation *found = InstallationGetIfAny();
 
-	if (found == NULL || !OidIsValid(found->albums) || !OidIsValid(found->workflows))
+	if (found == NULL || !OidIsValid(found->albums) || !OidIsValid(found->workflows) || !OidIsValid(found->history))
 		ereport(ERROR,
 				(errcode(ERRCODE_PF_TABLES_OUT_OF_DATE),
 				 errmsg("photoflow has no data tables in this database"),
@@ -86,6 +86,7 @@ LoadInstallation(Installation *found)
 	{
 		found->albums = get_relname_relid("Albums", found->schemaOid);
 		found->workflows = get_relname_relid("WorkflowVersions", found->schemaOid);
+		found->history = get_relname_relid("AlbumTransitions", found->schemaOid);
 	}
 	class = SearchSysCache1(RELOID, ObjectIdGetDatum(found->albums));
 	if (HeapTupleIsValid(class))
@@ -94,7 +95,8 @@ LoadInstallation(Installation *found)
 		ReleaseSysCache(class);
 	}
 	/* an invalidation that arrived while we read may concern what we read: do not keep it then */
-	valid = before == invalidations && OidIsValid(found->owner) && OidIsValid(found->workflows);
+	valid = before == invalidations && OidIsValid(found->owner) && OidIsValid(found->workflows) &&
+		OidIsValid(found->history);
 	return true;
 }
 
@@ -118,7 +120,7 @@ static void
 ForgetInstallation(Datum arg, Oid relid)
 {
 	if (relid == InvalidOid || relid == installationTable || relid == installation.albums ||
-		relid == installation.workflows)
+		relid == installation.workflows || relid == installation.history)
 		ResetInstallation();
 }
 

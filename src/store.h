@@ -20,6 +20,7 @@ typedef struct Installation
 	Oid			schemaOid;
 	Oid			albums;
 	Oid			workflows;
+	Oid			history;
 	Oid			owner;			/* of "Albums"; bookkeeping is done in this role's name */
 } Installation;
 
