@@ -503,6 +503,16 @@ BEGIN ATOMIC
 		(SELECT coalesce(sum(regexp_count(sql, 'CREATE OR REPLACE TRIGGER')), 0) AS expected
 			FROM photoflow.table_steps WHERE kind = 'attach') s
 	UNION ALL
+	SELECT 'triggers see every change', coalesce(string_agg(DISTINCT c.relname, ', '), 'yes'), count(*) = 0,
+		CASE WHEN count(*) > 0 THEN 'A BEFORE UPDATE trigger may change columns that the statement does not name: SELECT photoflow.attach();' END
+	FROM pg_catalog.pg_trigger t
+		JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
+		JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid
+		JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+		JOIN pg_catalog.pg_trigger u ON u.tgrelid = t.tgrelid AND u.tgtype & 19 = 19 AND NOT u.tgisinternal
+		JOIN pg_catalog.pg_proc up ON up.oid = u.tgfoid AND up.pronamespace <> n.oid
+	WHERE n.nspname = 'photoflow' AND t.tgparentid = 0 AND t.tgattr::text <> ''
+	UNION ALL
 	SELECT 'preload', coalesce(nullif(p.libraries, ''), '(none)'), p.libraries ~ '\mphotoflow\M',
 		CASE WHEN p.libraries !~ '\mphotoflow\M' THEN
 			'ALTER DATABASE ... SET session_preload_libraries = ''photoflow''; until it is loaded, a session''s photoflow settings are not checked.' END

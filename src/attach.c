@@ -4,6 +4,10 @@
  * attach() runs the recorded attach steps again, whose texts may be repeated. detach() looks in pg_depend for what
  * hangs on a function of the extension, and takes away what an attach step names: a trigger or default that a user
  * made with photoflow's functions stays, since attach() could not bring it back.
+ *
+ * To widen a trigger is to take its column list away. The lists keep photoflow out of updates that do not name its
+ * columns (bench/README.md), but a user's BEFORE UPDATE trigger can change columns that no statement names: on a
+ * table that has one, attach() widens.
  */
 #include "photoflow.h"
 
@@ -47,11 +51,22 @@ static const char *const detachStatements =
 	" SELECT string_agg(s.statement, '; ' ORDER BY s.relname, s.statement) FROM statements s, attached a"
 	" WHERE position('{schema}.\"' || s.relname || '\"' IN a.text) > 0";
 
+/* $1: the data schema. tgtype's bits: 1 row, 2 before, 16 update */
+static const char *const widenStatements =
+	"SELECT string_agg(regexp_replace(replace(pg_get_triggerdef(t.oid), 'CREATE TRIGGER', 'CREATE OR REPLACE TRIGGER'),"
+	"  ' UPDATE OF .*? ON ', ' UPDATE ON '), '; ')"
+	" FROM pg_trigger t, pg_class c WHERE c.oid = t.tgrelid AND c.relnamespace = $1 AND t.tgparentid = 0"
+	" AND t.tgattr::text <> '' AND t.tgfoid IN (SELECT p.oid FROM pg_proc p WHERE p.pronamespace = 'photoflow'::regnamespace)"
+	" AND EXISTS (SELECT FROM pg_trigger u, pg_proc f WHERE u.tgrelid = t.tgrelid AND u.tgtype & 19 = 19"
+	"  AND NOT u.tgisinternal AND f.oid = u.tgfoid AND f.pronamespace <> 'photoflow'::regnamespace)";
+
 PHOTOFLOW_FUNCTION(photoflow_attach)
 {
 	StepScope	scope;
 	StepTarget *target;
 	ListCell   *cell;
+	Oid			types[1] = {OIDOID};
+	Datum		values[1];
 
 	StoreBegin();
 	target = BeginAttach(&scope);
@@ -62,6 +77,10 @@ PHOTOFLOW_FUNCTION(photoflow_attach)
 		if (step->known && StepIsKind(step, "attach") && StepIsDone(target, step))
 			RunSteps(step->sql, 0, NULL, NULL);
 	}
+	values[0] = ObjectIdGetDatum(target->schemaOid);
+	RunSteps(widenStatements, 1, types, values);
+	if (!StoreIsNull(0, 1))
+		RunSteps(StoreCString(0, 1), 0, NULL, NULL);
 	LeaveSteps(&scope);
 	StoreEnd();
 	PG_RETURN_VOID();
