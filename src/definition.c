@@ -9,8 +9,7 @@
  */
 #include "workflow.h"
 
-#include "utils/builtins.h"
-#include "utils/numeric.h"
+#include "member.h"
 
 typedef struct Reader
 {
@@ -21,14 +20,8 @@ typedef struct Reader
 
 typedef void (*ElementReader) (Reader *reader, int index, JsonbContainer *element);
 
-static void AddProblem(Reader *reader, const char *format, ...) pg_attribute_printf(2, 3);
-static JsonbContainer *Member(JsonbContainer *object, const char *key, bool isArray);
-static const char *TextMember(Reader *reader, JsonbContainer *object, const char *key, const char *where, bool required);
-static bool IntMember(JsonbContainer *object, const char *key, int *result);
-static bool BoolMember(Reader *reader, JsonbContainer *object, const char *key, const char *where);
 static int	ReadArray(Reader *reader, JsonbContainer *root, const char *key, bool required, int limit,
 					  ElementReader read);
-static void CheckKeys(Reader *reader, JsonbContainer *object, const char *where, const char *known);
 static void ReadState(Reader *reader, int index, JsonbContainer *element);
 static void ReadTag(Reader *reader, int index, JsonbContainer *element);
 static void ReadEdge(Reader *reader, int index, JsonbContainer *element);
@@ -40,104 +33,22 @@ static int	AddTrigger(Machine *machine, const char *name);
 static void CheckWhole(Reader *reader);
 static void CheckReachable(Reader *reader);
 
-static void
-AddProblem(Reader *reader, const char *format, ...)
-{
-	StringInfoData text;
-	int			needed = 0;
-
-	initStringInfo(&text);
-	do
-	{
-		va_list		args;
-
-		if (needed > 0)
-			enlargeStringInfo(&text, needed);
-		va_start(args, format);
-		needed = appendStringInfoVA(&text, format, args);
-		va_end(args);
-	} while (needed != 0);
-	*reader->problems = lappend(*reader->problems, text.data);
-}
-
-/* Return the object or array that a key holds, or NULL. */
-static JsonbContainer *
-Member(JsonbContainer *object, const char *key, bool isArray)
-{
-	JsonbValue	value;
-
-	if (getKeyJsonValueFromContainer(object, key, strlen(key), &value) == NULL || value.type != jbvBinary ||
-		JsonContainerIsArray(value.val.binary.data) != isArray)
-		return NULL;
-	return value.val.binary.data;
-}
-
-static const char *
-TextMember(Reader *reader, JsonbContainer *object, const char *key, const char *where, bool required)
-{
-	JsonbValue	value;
-
-	if (getKeyJsonValueFromContainer(object, key, strlen(key), &value) == NULL)
-	{
-		if (required)
-			AddProblem(reader, "%s has no \"%s\"", where, key);
-		return NULL;
-	}
-	if (value.type != jbvString || value.val.string.len == 0 || value.val.string.len > 255)
-	{
-		AddProblem(reader, "\"%s\" of %s is not a string of 1 to 255 bytes", key, where);
-		return NULL;
-	}
-	return pnstrdup(value.val.string.val, value.val.string.len);
-}
-
-static bool
-IntMember(JsonbContainer *object, const char *key, int *result)
-{
-	JsonbValue	value;
-	char	   *text;
-	char	   *end;
-	long		number;
-
-	if (getKeyJsonValueFromContainer(object, key, strlen(key), &value) == NULL || value.type != jbvNumeric)
-		return false;
-	text = numeric_normalize(value.val.numeric);
-	errno = 0;
-	number = strtol(text, &end, 10);
-	if (*end != '\0' || errno != 0 || number < PG_INT32_MIN || number > PG_INT32_MAX)
-		return false;
-	*result = (int) number;
-	return true;
-}
-
-static bool
-BoolMember(Reader *reader, JsonbContainer *object, const char *key, const char *where)
-{
-	JsonbValue	value;
-
-	if (getKeyJsonValueFromContainer(object, key, strlen(key), &value) == NULL)
-		return false;
-	if (value.type != jbvBool)
-		AddProblem(reader, "\"%s\" of %s is not true or false", key, where);
-	return value.type == jbvBool && value.val.boolean;
-}
-
 /* Read every element of an array of objects; return how many there are. */
 static int
 ReadArray(Reader *reader, JsonbContainer *root, const char *key, bool required, int limit, ElementReader read)
 {
-	JsonbContainer *array = Member(root, key, true);
+	JsonbContainer *array = MemberContainer(root, key, true);
 	int			count = array ? JsonContainerSize(array) : 0;
 
 	if (count == 0)
 	{
 		if (required)
-			AddProblem(reader, "\"%s\" is not an array with elements", key);
+			ProblemAdd(reader->problems, "\"%s\" is not an array with elements", key);
 		return 0;
 	}
 	if (count > limit)
 	{
-		AddProblem(reader, "\"%s\" has more than %d elements", key, limit);
+		ProblemAdd(reader->problems, "\"%s\" has more than %d elements", key, limit);
 		return 0;
 	}
 	for (int i = 0; i < count; i++)
@@ -147,29 +58,9 @@ ReadArray(Reader *reader, JsonbContainer *root, const char *key, bool required, 
 		if (element->type == jbvBinary && JsonContainerIsObject(element->val.binary.data))
 			read(reader, i, element->val.binary.data);
 		else
-			AddProblem(reader, "%s[%d] is not an object", key, i);
+			ProblemAdd(reader->problems, "%s[%d] is not an object", key, i);
 	}
 	return count;
-}
-
-/* Complain about keys that are not in the comma-separated list: they are typing errors. */
-static void
-CheckKeys(Reader *reader, JsonbContainer *object, const char *where, const char *known)
-{
-	JsonbIterator *iterator = JsonbIteratorInit(object);
-	JsonbIteratorToken token;
-	JsonbValue	value;
-
-	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
-	{
-		char	   *key;
-
-		if (token != WJB_KEY)
-			continue;
-		key = psprintf(",%.*s,", value.val.string.len, value.val.string.val);
-		if (strstr(known, key) == NULL)
-			AddProblem(reader, "%s has an unknown key \"%.*s\"", where, value.val.string.len, value.val.string.val);
-	}
 }
 
 static void
@@ -179,24 +70,24 @@ ReadState(Reader *reader, int index, JsonbContainer *element)
 	MachineState *state = &machine->states[index];
 	char	   *where = psprintf("states[%d]", index);
 
-	CheckKeys(reader, element, where, ",name,value,initial,rating,description,");
-	state->name = TextMember(reader, element, "name", where, true);
+	MembersKnown(reader->problems, element, where, ",name,value,initial,rating,description,");
+	state->name = MemberText(reader->problems, element, "name", where, true);
 	if (state->name == NULL)
 		state->name = where;	/* so that later messages can name it */
-	if (!IntMember(element, "value", &state->value))
-		AddProblem(reader, "\"value\" of %s is not an integer", where);
-	state->description = TextMember(reader, element, "description", where, false);
-	state->rating = BoolMember(reader, element, "rating", where);
+	if (!MemberInt(element, "value", &state->value))
+		ProblemAdd(reader->problems, "\"value\" of %s is not an integer", where);
+	state->description = MemberText(reader->problems, element, "description", where, false);
+	state->rating = MemberBool(reader->problems, element, "rating", where);
 	if (MachineStateByName(machine, state->name) != MACHINE_NONE)
-		AddProblem(reader, "state \"%s\" is defined twice", state->name);
+		ProblemAdd(reader->problems, "state \"%s\" is defined twice", state->name);
 	for (int i = 0; i < index; i++)
 		if (machine->states[i].value == state->value)
-			AddProblem(reader, "states \"%s\" and \"%s\" have the same value %d", machine->states[i].name, state->name,
+			ProblemAdd(reader->problems, "states \"%s\" and \"%s\" have the same value %d", machine->states[i].name, state->name,
 					   state->value);
-	if (BoolMember(reader, element, "initial", where))
+	if (MemberBool(reader->problems, element, "initial", where))
 	{
 		if (machine->initial != MACHINE_NONE)
-			AddProblem(reader, "states \"%s\" and \"%s\" are both initial", machine->states[machine->initial].name,
+			ProblemAdd(reader->problems, "states \"%s\" and \"%s\" are both initial", machine->states[machine->initial].name,
 					   state->name);
 		machine->initial = index;
 	}
@@ -210,14 +101,14 @@ ReadTag(Reader *reader, int index, JsonbContainer *element)
 	MachineTag *tag = &machine->tags[index];
 	char	   *where = psprintf("tags[%d]", index);
 
-	CheckKeys(reader, element, where, ",name,value,");
-	tag->name = TextMember(reader, element, "name", where, true);
+	MembersKnown(reader->problems, element, where, ",name,value,");
+	tag->name = MemberText(reader->problems, element, "name", where, true);
 	if (tag->name == NULL)
 		tag->name = where;
-	if (!IntMember(element, "value", &tag->value))
-		AddProblem(reader, "\"value\" of %s is not an integer", where);
+	if (!MemberInt(element, "value", &tag->value))
+		ProblemAdd(reader->problems, "\"value\" of %s is not an integer", where);
 	if (MachineTagByName(machine, tag->name) != MACHINE_NONE || MachineTagName(machine, tag->value) != NULL)
-		AddProblem(reader, "tag \"%s\" (%d) is defined twice", tag->name, tag->value);
+		ProblemAdd(reader->problems, "tag \"%s\" (%d) is defined twice", tag->name, tag->value);
 	machine->ntags = index + 1;
 }
 
@@ -237,7 +128,7 @@ ReadRoles(Reader *reader, JsonbContainer *list, const char *where)
 		if (value->type != jbvString || value->val.string.len == 0 ||
 			memchr(value->val.string.val, ',', value->val.string.len) != NULL)
 		{
-			AddProblem(reader, "%s[%d] is not the name of a role (a string without a comma)", where, i);
+			ProblemAdd(reader->problems, "%s[%d] is not the name of a role (a string without a comma)", where, i);
 			continue;
 		}
 		name = pnstrdup(value->val.string.val, value->val.string.len);
@@ -245,7 +136,7 @@ ReadRoles(Reader *reader, JsonbContainer *list, const char *where)
 			role++;
 		if (role == MACHINE_MAX_ROLES)
 		{
-			AddProblem(reader, "there are more than %d roles", MACHINE_MAX_ROLES);
+			ProblemAdd(reader->problems, "there are more than %d roles", MACHINE_MAX_ROLES);
 			return mask;
 		}
 		if (role == machine->nroles)
@@ -258,11 +149,11 @@ ReadRoles(Reader *reader, JsonbContainer *list, const char *where)
 static uint64_t
 PolicyRoles(Reader *reader, const char *policy, const char *where)
 {
-	JsonbContainer *list = reader->policies ? Member(reader->policies, policy, true) : NULL;
+	JsonbContainer *list = reader->policies ? MemberContainer(reader->policies, policy, true) : NULL;
 
 	if (list == NULL || JsonContainerSize(list) == 0)
 	{
-		AddProblem(reader, "%s names a policy \"%s\" that is not defined, or has no role", where, policy);
+		ProblemAdd(reader->problems, "%s names a policy \"%s\" that is not defined, or has no role", where, policy);
 		return 0;
 	}
 	return ReadRoles(reader, list, psprintf("policies.%s", policy));
@@ -290,24 +181,24 @@ ReadEdgeStates(Reader *reader, MachineEdge *edge, JsonbContainer *element, const
 
 	for (int i = 0; i < 2; i++)
 	{
-		const char *name = TextMember(reader, element, keys[i], where, true);
+		const char *name = MemberText(reader->problems, element, keys[i], where, true);
 
 		*ends[i] = name ? MachineStateByName(reader->machine, name) : MACHINE_NONE;
 		if (name && *ends[i] == MACHINE_NONE)
-			AddProblem(reader, "\"%s\" of %s is an unknown state \"%s\"", keys[i], where, name);
+			ProblemAdd(reader->problems, "\"%s\" of %s is an unknown state \"%s\"", keys[i], where, name);
 	}
 }
 
 static void
 ReadGuards(Reader *reader, MachineEdge *edge, JsonbContainer *element, const char *where)
 {
-	JsonbContainer *guards = Member(element, "guards", true);
+	JsonbContainer *guards = MemberContainer(element, "guards", true);
 	JsonbValue	value;
 
 	if (guards == NULL)
 	{
 		if (getKeyJsonValueFromContainer(element, "guards", strlen("guards"), &value) != NULL)
-			AddProblem(reader, "\"guards\" of %s is not an array", where);
+			ProblemAdd(reader->problems, "\"guards\" of %s is not an array", where);
 		return;
 	}
 	edge->guards = palloc(sizeof(char *) * Max(JsonContainerSize(guards), 1));
@@ -318,7 +209,7 @@ ReadGuards(Reader *reader, MachineEdge *edge, JsonbContainer *element, const cha
 		if (name->type == jbvString && memchr(name->val.string.val, '.', name->val.string.len) != NULL)
 			edge->guards[edge->nguards++] = pnstrdup(name->val.string.val, name->val.string.len);
 		else
-			AddProblem(reader, "guards[%d] of %s is not the schema-qualified name of a function", i, where);
+			ProblemAdd(reader->problems, "guards[%d] of %s is not the schema-qualified name of a function", i, where);
 	}
 }
 
@@ -328,28 +219,28 @@ ReadEdge(Reader *reader, int index, JsonbContainer *element)
 	Machine    *machine = reader->machine;
 	MachineEdge *edge = &machine->edges[index];
 	char	   *where = psprintf("transitions[%d]", index);
-	const char *trigger = TextMember(reader, element, "trigger", where, true);
-	const char *policy = TextMember(reader, element, "policy", where, true);
-	const char *tag = TextMember(reader, element, "createTag", where, false);
+	const char *trigger = MemberText(reader->problems, element, "trigger", where, true);
+	const char *policy = MemberText(reader->problems, element, "policy", where, true);
+	const char *tag = MemberText(reader->problems, element, "createTag", where, false);
 
-	CheckKeys(reader, element, where, ",trigger,from,to,policy,guards,createTag,archive,");
+	MembersKnown(reader->problems, element, where, ",trigger,from,to,policy,guards,createTag,archive,");
 	memset(edge, 0, sizeof(*edge));
 	ReadEdgeStates(reader, edge, element, where);
 	ReadGuards(reader, edge, element, where);
 	edge->trigger = trigger ? AddTrigger(machine, trigger) : MACHINE_NONE;
 	edge->roles = policy ? PolicyRoles(reader, policy, where) : 0;
 	edge->createTag = tag ? MachineTagByName(machine, tag) : MACHINE_NONE;
-	edge->archive = BoolMember(reader, element, "archive", where);
+	edge->archive = MemberBool(reader->problems, element, "archive", where);
 	if (trigger && (strcmp(trigger, TRIGGER_ROLLBACK) == 0 || strcmp(trigger, TRIGGER_MIGRATE) == 0))
-		AddProblem(reader, "%s: \"%s\" is a reserved name of a trigger", where, trigger);
+		ProblemAdd(reader->problems, "%s: \"%s\" is a reserved name of a trigger", where, trigger);
 	if (trigger && edge->trigger == MACHINE_NONE)
-		AddProblem(reader, "there are more than %d triggers", MACHINE_MAX_TRIGGERS);
+		ProblemAdd(reader->problems, "there are more than %d triggers", MACHINE_MAX_TRIGGERS);
 	if (tag && edge->createTag == MACHINE_NONE)
-		AddProblem(reader, "\"createTag\" of %s is an unknown tag \"%s\"", where, tag);
+		ProblemAdd(reader->problems, "\"createTag\" of %s is an unknown tag \"%s\"", where, tag);
 	for (int i = 0; i < index; i++)
 		if (machine->edges[i].from == edge->from && machine->edges[i].trigger == edge->trigger &&
 			edge->from != MACHINE_NONE && trigger)
-			AddProblem(reader, "%s: trigger \"%s\" leaves state \"%s\" twice", where, trigger,
+			ProblemAdd(reader->problems, "%s: trigger \"%s\" leaves state \"%s\" twice", where, trigger,
 					   machine->states[edge->from].name);
 	machine->nedges = index + 1;
 }
@@ -364,7 +255,7 @@ CheckReachable(Reader *reader)
 		return;
 	for (int i = 0; i < machine->nstates; i++)
 		if (!reached[i])
-			AddProblem(reader, "state \"%s\" cannot be reached from \"%s\"", machine->states[i].name,
+			ProblemAdd(reader->problems, "state \"%s\" cannot be reached from \"%s\"", machine->states[i].name,
 					   machine->states[machine->initial].name);
 }
 
@@ -375,7 +266,7 @@ CheckWhole(Reader *reader)
 	Machine    *machine = reader->machine;
 
 	if (machine->nstates > 0 && machine->initial == MACHINE_NONE)
-		AddProblem(reader, "no state is initial");
+		ProblemAdd(reader->problems, "no state is initial");
 	for (int i = 0; i < machine->nedges; i++)
 		if (machine->edges[i].from == MACHINE_NONE || machine->edges[i].to == MACHINE_NONE)
 			return;				/* already said; reachability would only repeat it */
@@ -397,7 +288,7 @@ DefinitionCompile(Jsonb *definition, int version, List **problems)
 	machine->initial = MACHINE_NONE;
 	if (!JsonContainerIsObject(root))
 	{
-		AddProblem(&reader, "the definition is not an object");
+		ProblemAdd(reader.problems, "the definition is not an object");
 		return machine;
 	}
 	machine->states = palloc0(sizeof(MachineState) * MACHINE_MAX_STATES);
@@ -406,12 +297,12 @@ DefinitionCompile(Jsonb *definition, int version, List **problems)
 	machine->roles = palloc0(sizeof(char *) * MACHINE_MAX_ROLES);
 	machine->edges = palloc0(sizeof(MachineEdge) * MACHINE_MAX_EDGES);
 
-	CheckKeys(&reader, root, "the definition", ",name,states,tags,policies,superRoles,transitions,");
-	(void) TextMember(&reader, root, "name", "the definition", false);
+	MembersKnown(reader.problems, root, "the definition", ",name,states,tags,policies,superRoles,transitions,");
+	(void) MemberText(reader.problems, root, "name", "the definition", false);
 	ReadArray(&reader, root, "states", true, MACHINE_MAX_STATES, ReadState);
 	ReadArray(&reader, root, "tags", false, MACHINE_MAX_STATES, ReadTag);
-	reader.policies = Member(root, "policies", false);
-	superRoles = Member(root, "superRoles", true);
+	reader.policies = MemberContainer(root, "policies", false);
+	superRoles = MemberContainer(root, "superRoles", true);
 	if (superRoles)
 		machine->superRoles = ReadRoles(&reader, superRoles, "superRoles");
 	ReadArray(&reader, root, "transitions", true, MACHINE_MAX_EDGES, ReadEdge);
