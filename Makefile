@@ -5,8 +5,8 @@ MODULE_big = photoflow
 OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
 DATA = $(sort $(wildcard sql/photoflow--*.sql))
 
-# only what SQL calls is exported (PHOTOFLOW_FUNCTION marks it)
-PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers -fvisibility=hidden -Isrc
+# only what SQL calls is exported (PHOTOFLOW_FUNCTION marks it); every such function has a parameter that few use
+PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -fvisibility=hidden -Isrc
 SHLIB_LINK = -luuid
 
 REGRESS = $(sort $(patsubst test/sql/%.sql,%,$(wildcard test/sql/*.sql)))

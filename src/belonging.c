@@ -33,10 +33,10 @@ typedef struct ParentTable
 } ParentTable;
 
 static ParentTable parents[] = {
-	{"Albums", PLAN_ALBUM_IN_ORG, PLAN_ALBUM_ORG},
-	{"AlbumTags", PLAN_TAG_IN_ORG, PLAN_TAG_ORG},
-	{"PhotoProcs", PLAN_PHOTO_IN_ORG, PLAN_PHOTO_ORG},
-	{"PublicUrls", PLAN_URL_IN_ORG, PLAN_URL_ORG},
+	{.name = "Albums", .inOrg = PLAN_ALBUM_IN_ORG, .anywhere = PLAN_ALBUM_ORG},
+	{.name = "AlbumTags", .inOrg = PLAN_TAG_IN_ORG, .anywhere = PLAN_TAG_ORG},
+	{.name = "PhotoProcs", .inOrg = PLAN_PHOTO_IN_ORG, .anywhere = PLAN_PHOTO_ORG},
+	{.name = "PublicUrls", .inOrg = PLAN_URL_IN_ORG, .anywhere = PLAN_URL_ORG},
 };
 
 static ParentTable *FindParentTable(const char *name);
@@ -50,14 +50,14 @@ pg_noreturn static void RefuseCrossTenant(const char *table, const char *parent)
 void
 BelongingForget(void)
 {
-	for (int i = 0; i < lengthof(parents); i++)
+	for (size_t i = 0; i < lengthof(parents); i++)
 		parents[i].remembered = false;
 }
 
 static ParentTable *
 FindParentTable(const char *name)
 {
-	for (int i = 0; i < lengthof(parents); i++)
+	for (size_t i = 0; i < lengthof(parents); i++)
 		if (strcmp(parents[i].name, name) == 0)
 			return &parents[i];
 	elog(ERROR, "photoflow.tenant_fill: unknown parent table \"%s\"", name);

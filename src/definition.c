@@ -119,7 +119,7 @@ ReadRoles(Reader *reader, JsonbContainer *list, const char *where)
 	Machine    *machine = reader->machine;
 	uint64_t	mask = 0;
 
-	for (int i = 0; i < JsonContainerSize(list); i++)
+	for (int i = 0; i < (int) JsonContainerSize(list); i++)
 	{
 		JsonbValue *value = getIthJsonbValueFromContainer(list, i);
 		char	   *name;
@@ -202,7 +202,7 @@ ReadGuards(Reader *reader, MachineEdge *edge, JsonbContainer *element, const cha
 		return;
 	}
 	edge->guards = palloc(sizeof(char *) * Max(JsonContainerSize(guards), 1));
-	for (int i = 0; i < JsonContainerSize(guards); i++)
+	for (int i = 0; i < (int) JsonContainerSize(guards); i++)
 	{
 		JsonbValue *name = getIthJsonbValueFromContainer(guards, i);
 

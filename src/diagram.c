@@ -80,7 +80,7 @@ AppendMermaidId(Drawing *drawing, int state)
 	bool		plain = isalpha((unsigned char) *name) && strlen(name) == strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 																				 "abcdefghijklmnopqrstuvwxyz0123456789");
 
-	for (int i = 0; i < lengthof(reserved); i++)
+	for (size_t i = 0; i < lengthof(reserved); i++)
 		plain = plain && pg_strcasecmp(name, reserved[i]) != 0;
 	/* s1, s2... are for those without a plain name */
 	if (plain && !(name[0] == 's' && strspn(name + 1, "0123456789") == strlen(name + 1)))
@@ -179,7 +179,7 @@ DrawDot(Drawing *drawing)
 PHOTOFLOW_FUNCTION(photoflow_state_diagram)
 {
 	char	   *format = PG_ARGISNULL(0) ? "mermaid" : text_to_cstring(PG_GETARG_TEXT_PP(0));
-	Drawing		drawing = {NULL, MACHINE_NONE, NULL};
+	Drawing		drawing = {.current = MACHINE_NONE};
 	Album		album;
 
 	if (strcmp(format, "mermaid") != 0 && strcmp(format, "dot") != 0)

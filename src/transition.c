@@ -144,7 +144,7 @@ static void
 UpdateAlbums(const Firing *firing, const Outcome *first, int count, bool unarchive)
 {
 	Datum		values[6];
-	uint64		changed;
+	int			changed;
 
 	values[0] = UUIDPGetDatum(&first->album.org);
 	values[1] = UUIDPGetDatum(&first->album.id);
@@ -161,12 +161,12 @@ UpdateAlbums(const Firing *firing, const Outcome *first, int count, bool unarchi
 		values[1] = UuidArray(ids, count);
 	}
 	StoreBegin();
-	changed = StoreRun(count == 1 ? PLAN_ALBUM_MOVE : PLAN_ALBUMS_MOVE, values, NULL);
+	changed = (int) StoreRun(count == 1 ? PLAN_ALBUM_MOVE : PLAN_ALBUMS_MOVE, values, NULL);
 	StoreEnd();
 	if (changed != count)
 		ereport(ERROR,
 				(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
-				 errmsg("%d of %d albums did not change their state", count - (int) changed, count),
+				 errmsg("%d of %d albums did not change their state", count - changed, count),
 				 errhint("A BEFORE UPDATE trigger or a policy on \"Albums\" keeps the rows from being changed.")));
 }
 
