@@ -40,6 +40,7 @@ static uint64 plansGeneration;
 
 static SPIPlanPtr PreparePlan(StorePlan plan, const char *schema);
 static void AppendReference(StringInfo out, const char **cursor, const char *schema);
+static char *ArrayData(ArrayType *array);
 
 void
 StoreBegin(void)
@@ -210,6 +211,13 @@ StoreReturnRows(FunctionCallInfo fcinfo)
 	}
 }
 
+/* ARR_DATA_PTR() without its mix of signed and unsigned, which -Wextra reports. */
+static char *
+ArrayData(ArrayType *array)
+{
+	return (char *) array + (ARR_HASNULL(array) ? (Size) array->dataoffset : ARR_OVERHEAD_NONULLS(ARR_NDIM(array)));
+}
+
 /* Make a uuid[] in one allocation: the elements lie side by side as in the C array. */
 Datum
 UuidArray(const pg_uuid_t *values, int count)
@@ -225,7 +233,7 @@ UuidArray(const pg_uuid_t *values, int count)
 	array->elemtype = UUIDOID;
 	ARR_DIMS(array)[0] = count;
 	ARR_LBOUND(array)[0] = 1;
-	memcpy(ARR_DATA_PTR(array), values, (Size) count * sizeof(pg_uuid_t));
+	memcpy(ArrayData(array), values, (Size) count * sizeof(pg_uuid_t));
 	return PointerGetDatum(array);
 }
 
@@ -243,7 +251,7 @@ UuidArrayElements(ArrayType *array, const char *argument, int *count)
 	*count = ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array));
 	values = palloc(Max(*count, 1) * sizeof(pg_uuid_t));
 	if (*count > 0)
-		memcpy(values, ARR_DATA_PTR(array), (Size) *count * sizeof(pg_uuid_t));
+		memcpy(values, ArrayData(array), (Size) *count * sizeof(pg_uuid_t));
 	return values;
 }
 
