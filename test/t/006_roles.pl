@@ -1,0 +1,142 @@
+# Who may do what: installed by a database's owner who is no superuser, used by a login that has grants on tables and nothing
+# else, and not to be led astray by a search_path.
+
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = PostgreSQL::Test::Cluster->new('roles');
+$node->init;
+$node->start;
+$node->safe_psql('postgres', 'CREATE ROLE studio LOGIN; CREATE ROLE app LOGIN; CREATE ROLE other LOGIN; CREATE DATABASE studio OWNER studio;
+	CREATE ROLE squatter LOGIN; CREATE DATABASE squatted OWNER studio;');
+my $org = '00000000-0000-4000-8000-000000000001';
+
+# a schema that somebody made beforehand is not adopted
+is(refusal('studio', 'CREATE EXTENSION photoflow', 'other'), '42501', 'who may not create in the database may not install');
+$node->safe_psql('squatted', 'GRANT CREATE ON DATABASE squatted TO squatter');
+as('squatter', 'CREATE SCHEMA photoflow', 'squatted');
+is(refusal('squatted', 'CREATE EXTENSION photoflow', 'studio'), '42P06', 'a schema made beforehand makes the installation fail');
+
+# trusted: the owner of the database installs, owns the tables, maintains
+as('studio', 'CREATE EXTENSION photoflow; SELECT photoflow.create_tables();');
+is(as('studio', q{SELECT DISTINCT relowner::regrole FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')}), 'studio', 'the tables are the owner\'s');
+as('studio', qq{INSERT INTO "Organizations" ("Id", "Name") VALUES ('$org', 'one');
+	INSERT INTO "Albums" ("Id", "OrgId", "Name") SELECT ('00000000-0000-4000-8000-1' || lpad(n::text, 11, '0'))::uuid, '$org', n FROM generate_series(1, 9) n;});
+is(as('studio', fire(1)), 'Raw', 'the owner fires without a context');
+is(as('studio', 'SELECT count(*) > 0 FROM photoflow.migration_status'), 't', 'and sees the steps');
+is(as('studio', 'SELECT bool_and(ok OR hint IS NOT NULL) FROM photoflow.status()'), 't', 'and the status');
+is(as('studio', 'SELECT photoflow.publish_workflow(photoflow.workflow(), false)'), 2, 'and publishes');
+is(as('studio', 'SELECT count(*) FROM photoflow.migrate_albums(1, 2, NULL, true)'), 11, 'and plans a migration of albums');
+as('studio', 'SELECT photoflow.detach(); SELECT photoflow.attach(); CALL photoflow.migrate();');
+is(as('studio', fire(2)), 'Raw', 'and attaches again');
+
+# an application: grants on tables, EXECUTE from PUBLIC
+as('studio', q{GRANT SELECT, UPDATE ON "Albums" TO app; GRANT SELECT, INSERT, UPDATE ON "AlbumTags", "PhotoProcs" TO app; GRANT INSERT ON "Albums" TO app;});
+my $me = "SET photoflow.org_id = '$org'; SET photoflow.role = 'photographer'; ";
+is(as('app', $me . fire(3)), 'Raw', 'an application with grants on tables fires');
+is(as('app', qq{$me SELECT string_agg(to_state, ',') FROM photoflow.album_history('} . album(3) . q{')}), 'Raw', 'and reads the history of its album');
+is(as('app', qq{$me UPDATE "Albums" SET "AlbumState" = 1 WHERE "Id" = '} . album(4) . q{'; SELECT 'ok'}), 'ok', 'a plain UPDATE does it too');
+is(as('studio', q{SELECT count(*) FROM "AlbumTransitions" WHERE "Role" = 'photographer'}), 2, 'with history, in the owner\'s name');
+is(refusal('studio', qq{$me INSERT INTO "AlbumTransitions" ("OrgId", "AlbumId", "Id", "WorkflowVersion", "FromState", "ToState", "Trigger")
+	VALUES ('$org', '} . album(3) . q{', photoflow.uuid_v7(), 1, 1, 9, 'forged')}, 'app'), '42501', 'it does not write history');
+is(refusal('studio', $me . q{UPDATE "AlbumTransitions" SET "ToState" = 9}, 'app'), '42501', 'nor change it');
+is(refusal('studio', $me . q{DELETE FROM "AlbumTransitions"}, 'app'), '42501', 'nor delete it');
+foreach my $call (q{photoflow.publish_workflow('{}')}, 'photoflow.migrate_albums(1, 2)', 'photoflow.create_tables()', 'photoflow.attach()', 'photoflow.detach()',
+	'photoflow.migration_plan()', 'photoflow.migration_steps()', 'photoflow.status()', 'photoflow.create_audit_partitions()')
+{
+	is(refusal('studio', "SELECT $call", 'app'), '42501', "it may not call $call");
+}
+is(refusal('studio', 'CALL photoflow.migrate()', 'app'), '42501', 'nor migrate');
+is(refusal('studio', 'UPDATE photoflow.installation SET data_schema = current_user', 'app'), '42501', 'nor say where the tables are');
+is(refusal('studio', q{INSERT INTO photoflow.table_steps SELECT 99, '1.0', 'ddl', 'x', 'x'}, 'app'), '42501', 'nor add steps');
+is(refusal('studio', 'CREATE TABLE photoflow.x ()', 'app'), '42501', 'nor create in our schema');
+is(refusal('studio', $me . fire(5), 'other'), '42501', 'who may not update albums may not fire');
+# functions that are triggers do nothing when they are called or attached elsewhere
+foreach my $function ('tenant_fill', 'tenant_keep', 'initial_state', 'refuse_state_change', 'collect_transition', 'write_transitions', 'keep_workflow', 'workflow_changed')
+{
+	is(refusal('studio', "SELECT photoflow.$function()", 'app'), '39P01', "$function() is not called directly");
+}
+# attached by others to tables of their own (anybody has temporary ones), they are no way into our tables
+$node->safe_psql('studio', 'CREATE SCHEMA lair AUTHORIZATION app');
+foreach my $schema ('lair', 'pg_temp')
+{
+	my $columns = '"Id" uuid, "OrgId" uuid, "Name" text, "AlbumState" int, "WorkflowVersion" int, "IsDeleted" boolean, "ModifiedAt" timestamptz';
+	refusal('studio', qq{$me CREATE TABLE $schema."Albums" ($columns);
+		CREATE TRIGGER a AFTER UPDATE ON $schema."Albums" FOR EACH ROW EXECUTE FUNCTION photoflow.collect_transition('Albums');
+		CREATE TRIGGER b AFTER UPDATE ON $schema."Albums" FOR EACH STATEMENT EXECUTE FUNCTION photoflow.write_transitions('Albums');
+		INSERT INTO $schema."Albums" VALUES ('} . album(6) . qq{', '$org', 'x', 8, 1, false, now());
+		UPDATE $schema."Albums" SET "AlbumState" = 9;}, 'app');
+	is(as('studio', q{SELECT count(*) FROM "AlbumTransitions" WHERE "AlbumId" = '} . album(6) . q{'}), 0, "a table in $schema writes no history of our albums");
+	is(as('studio', q{SELECT count(*) FROM "AlbumTags" WHERE "AlbumId" = '} . album(6) . q{'}), 0, "a table in $schema makes no stages of them");
+}
+
+# a search_path with traps in it: operators, functions, tables and types ahead of pg_catalog and public
+$node->safe_psql('studio', q{CREATE SCHEMA trap; GRANT USAGE ON SCHEMA trap TO PUBLIC;
+	CREATE TABLE trap.sprung (what text); GRANT INSERT, SELECT ON trap.sprung TO PUBLIC;
+	CREATE FUNCTION trap.spring(text) RETURNS boolean LANGUAGE plpgsql AS 'BEGIN INSERT INTO trap.sprung VALUES ($1 || '' as '' || current_user); RETURN true; END';
+	CREATE FUNCTION trap.eq(uuid, uuid) RETURNS boolean LANGUAGE sql AS $$ SELECT trap.spring('=') $$;
+	CREATE FUNCTION trap.eq(int, int) RETURNS boolean LANGUAGE sql AS $$ SELECT trap.spring('= int') $$;
+	CREATE FUNCTION trap.ne(uuid, uuid) RETURNS boolean LANGUAGE sql AS $$ SELECT trap.spring('<>') $$;
+	CREATE FUNCTION trap.add(int, int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN PERFORM trap.spring('+'); RETURN 0; END $$;
+	CREATE OPERATOR trap.= (LEFTARG = uuid, RIGHTARG = uuid, FUNCTION = trap.eq);
+	CREATE OPERATOR trap.= (LEFTARG = int, RIGHTARG = int, FUNCTION = trap.eq);
+	CREATE OPERATOR trap.<> (LEFTARG = uuid, RIGHTARG = uuid, FUNCTION = trap.ne);
+	CREATE OPERATOR trap.+ (LEFTARG = int, RIGHTARG = int, FUNCTION = trap.add);
+	CREATE FUNCTION trap.now() RETURNS timestamptz LANGUAGE plpgsql AS $$ BEGIN PERFORM trap.spring('now'); RETURN NULL; END $$;
+	CREATE FUNCTION trap.unnest(uuid[]) RETURNS SETOF uuid LANGUAGE plpgsql AS $$ BEGIN PERFORM trap.spring('unnest'); END $$;
+	CREATE FUNCTION trap.max(int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN PERFORM trap.spring('max'); RETURN 7; END $$;
+	CREATE FUNCTION trap.count() RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN PERFORM trap.spring('count'); RETURN 7; END $$;
+	CREATE FUNCTION trap.format(text, VARIADIC "any") RETURNS text LANGUAGE internal AS 'text_format';
+	CREATE FUNCTION trap.set_context(uuid, uuid, text) RETURNS void LANGUAGE sql AS $$ SELECT trap.spring('set_context') $$;
+	CREATE TABLE trap."Albums" (); CREATE TABLE trap."AlbumTransitions" (); CREATE TABLE trap.installation (data_schema name);
+	CREATE DOMAIN trap.uuid AS int; CREATE DOMAIN trap.text AS int;});
+my $astray = 'SET search_path = trap, pg_catalog, public; ';
+foreach my $who ('app', 'studio')
+{
+	my $n = $who eq 'app' ? 7 : 8;
+	my $id = album($n);
+	is(as($who, "$astray$me" . fire($n)), 'Raw', "$who: fire() goes straight");
+	is(as($who, "$astray$me" . qq{UPDATE public."Albums" SET "AlbumState" = 1, "Name" = 'x' WHERE "Id" OPERATOR(pg_catalog.=) '$id'; SELECT 'ok'}), 'ok', "$who: and an UPDATE");
+	is(as($who, qq{$astray$me SELECT to_state FROM photoflow.rollback_transition('$id')}), 'Init', "$who: and a rollback");
+	is(as($who, qq{$astray$me SELECT to_state FROM photoflow.fire_many(ARRAY['$id'::pg_catalog.uuid], 'SyncRawTag')}), 'Raw', "$who: and fire_many()");
+	is(as($who, qq{$astray$me SELECT pg_catalog.count(*) FROM photoflow.permitted_triggers('$id')}), 2, "$who: and permitted_triggers()");
+	is(as($who, qq{$astray$me SELECT pg_catalog.count(*) FROM photoflow.album_history('$id')}), 3, "$who: and album_history()");
+	is(as($who, qq{$astray$me INSERT INTO public."Albums" ("Name") VALUES ('$who') RETURNING "AlbumState"}), 0, "$who: and an INSERT");
+	is(as($who, qq{$astray$me INSERT INTO public."AlbumTags" ("AlbumId", "Type", "Status") VALUES ('$id', 1, 2) RETURNING "OrgId"}), $org, "$who: and that of a child");
+	is(refusal('studio', qq{$astray$me INSERT INTO public."AlbumTags" ("AlbumId", "Type") VALUES ('00000000-0000-4000-8000-999999999999', 1)}, $who), 'PF011', "$who: and its refusal");
+}
+my $astray_owner = as('studio', "$astray SELECT photoflow.create_tables(); SELECT photoflow.detach(); SELECT photoflow.attach(); CALL photoflow.migrate();
+	SELECT photoflow.create_audit_partitions(14); SELECT pg_catalog.count(*) FROM photoflow.migration_status; SELECT pg_catalog.count(*) FROM photoflow.status();
+	SELECT photoflow.publish_workflow(photoflow.workflow(), false); SELECT pg_catalog.count(*) FROM photoflow.migrate_albums(1, 3, NULL, false);");
+like($astray_owner, qr/\b11$/, 'the owner\'s functions go straight');
+is($node->safe_psql('studio', 'SELECT what, count(*) FROM trap.sprung GROUP BY 1'), '', 'no trap was sprung');
+is(as('app', "$astray SELECT 1 = 2"), 't', 'who walks there himself');
+is($node->safe_psql('studio', 'SELECT what FROM trap.sprung'), '= int as app', 'springs it');
+
+done_testing();
+
+sub album { my ($n) = @_; return sprintf '00000000-0000-4000-8000-1%011d', $n; }
+
+sub fire
+{
+	my ($n) = @_;
+	return q{SELECT to_state FROM photoflow.fire('} . album($n) . q{', 'SyncRawTag')};
+}
+
+sub as
+{
+	my ($user, $sql, $database) = @_;
+	return $node->safe_psql($database // 'studio', $sql, extra_params => ['-U', $user]);
+}
+
+# The SQLSTATE that a statement is refused with.
+sub refusal
+{
+	my ($database, $sql, $user) = @_;
+	my (undef, undef, $stderr) = $node->psql($database, "\\set VERBOSITY sqlstate\n$sql", extra_params => ['-U', $user]);
+	return $stderr =~ /ERROR:  (\w{5})/ ? $1 : "none ($stderr)";
+}
