@@ -139,7 +139,7 @@ CREATE FUNCTION photoflow.permitted_triggers(album_id uuid, role text DEFAULT NU
 REVOKE ALL ON FUNCTION photoflow.permitted_triggers(uuid, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION photoflow.permitted_triggers(uuid, text) TO PUBLIC;
 COMMENT ON FUNCTION photoflow.permitted_triggers(uuid, text) IS
-'Lists every trigger that leaves the state of an album, whether the role (the contexts unless given) may fire it now, and if not, why not. Errors: PF005 not found, PF010 no tenant.';
+'Lists every trigger that leaves the state of an album, whether the role (the context''s unless given) may fire it now, and if not, why not. Errors: PF005 not found, PF010 no tenant.';
 
 CREATE FUNCTION photoflow.can_fire(album_id uuid, trigger text)
 	RETURNS boolean
@@ -349,7 +349,7 @@ CREATE FUNCTION photoflow.attach()
 REVOKE ALL ON FUNCTION photoflow.attach() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION photoflow.attach() TO @extowner@;
 COMMENT ON FUNCTION photoflow.attach() IS
-'Puts photoflows triggers and defaults back on the data tables. Touches no data.';
+'Puts photoflow''s triggers and defaults back on the data tables, and makes them see what a BEFORE UPDATE trigger of your own changes. Touches no data.';
 
 CREATE FUNCTION photoflow.detach()
 	RETURNS void
@@ -358,7 +358,7 @@ CREATE FUNCTION photoflow.detach()
 REVOKE ALL ON FUNCTION photoflow.detach() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION photoflow.detach() TO @extowner@;
 COMMENT ON FUNCTION photoflow.detach() IS
-'Takes photoflows triggers and defaults off the data tables. Touches no data; the rules no longer hold until attach().';
+'Takes photoflow''s triggers and defaults off the data tables. Touches no data; the rules no longer hold until attach().';
 
 CREATE FUNCTION photoflow.create_audit_partitions(months int DEFAULT 12)
 	RETURNS int
@@ -378,7 +378,7 @@ CREATE FUNCTION photoflow.tenant_fill()
 REVOKE ALL ON FUNCTION photoflow.tenant_fill() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION photoflow.tenant_fill() TO PUBLIC;
 COMMENT ON FUNCTION photoflow.tenant_fill() IS
-'Trigger. BEFORE INSERT: fills in OrgId from the parent or the context; PF011 when it would be another organizations, PF010 when there is none.';
+'Trigger. BEFORE INSERT: fills in OrgId from the parent or the context; PF011 when it would be another organization''s, PF010 when there is none.';
 
 CREATE FUNCTION photoflow.tenant_keep()
 	RETURNS trigger
@@ -432,7 +432,7 @@ CREATE FUNCTION photoflow.keep_workflow()
 REVOKE ALL ON FUNCTION photoflow.keep_workflow() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION photoflow.keep_workflow() TO PUBLIC;
 COMMENT ON FUNCTION photoflow.keep_workflow() IS
-'Trigger. BEFORE UPDATE OR DELETE on WorkflowVersions: a published definition is immutable.';
+'Trigger. BEFORE UPDATE, DELETE OR TRUNCATE on WorkflowVersions: a published definition is immutable.';
 
 CREATE FUNCTION photoflow.workflow_changed()
 	RETURNS trigger
@@ -527,7 +527,8 @@ GRANT EXECUTE ON FUNCTION photoflow.status() TO @extowner@;
 COMMENT ON FUNCTION photoflow.status() IS
 'One page for a DBA: versions, pending steps, triggers, preload, and what to do where ok is false.';
 
--- Table steps. A step is frozen once it is released: what changes later is a later step.
+-- Table steps. A step is frozen once it is released: what changes later is a later step. Triggers of one event fire in the
+-- order of their names: 00_ is ahead of the foreign keys' (RI_...) and of users' that would move the row again.
 
 INSERT INTO photoflow.table_steps (step, version, kind, description, sql) VALUES
 (1, '1.0', 'ddl', 'history of table steps', $step$
@@ -883,42 +884,44 @@ CREATE OR REPLACE TRIGGER "PhotoflowTenantFill" BEFORE INSERT ON {schema}."Failu
 	FOR EACH ROW EXECUTE FUNCTION photoflow.tenant_fill('FailureRecords');
 CREATE OR REPLACE TRIGGER "PhotoflowTenantFill" BEFORE INSERT ON {schema}."AuditLogs"
 	FOR EACH ROW EXECUTE FUNCTION photoflow.tenant_fill('AuditLogs');
-CREATE OR REPLACE TRIGGER "PhotoflowTenantKeep" AFTER UPDATE OF "OrgId" ON {schema}."Users"
+CREATE OR REPLACE TRIGGER "00_PhotoflowTenantKeep" AFTER UPDATE OF "OrgId" ON {schema}."Users"
 	FOR EACH ROW WHEN (OLD."OrgId" <> NEW."OrgId") EXECUTE FUNCTION photoflow.tenant_keep('Users');
-CREATE OR REPLACE TRIGGER "PhotoflowTenantKeep" AFTER UPDATE OF "OrgId" ON {schema}."PublicUrls"
+CREATE OR REPLACE TRIGGER "00_PhotoflowTenantKeep" AFTER UPDATE OF "OrgId" ON {schema}."PublicUrls"
 	FOR EACH ROW WHEN (OLD."OrgId" <> NEW."OrgId") EXECUTE FUNCTION photoflow.tenant_keep('PublicUrls');
-CREATE OR REPLACE TRIGGER "PhotoflowTenantKeep" AFTER UPDATE OF "OrgId" ON {schema}."Albums"
+CREATE OR REPLACE TRIGGER "00_PhotoflowTenantKeep" AFTER UPDATE OF "OrgId" ON {schema}."Albums"
 	FOR EACH ROW WHEN (OLD."OrgId" <> NEW."OrgId") EXECUTE FUNCTION photoflow.tenant_keep('Albums');
-CREATE OR REPLACE TRIGGER "PhotoflowTenantKeep" AFTER UPDATE OF "OrgId", "AlbumId", "PublicUrlId" ON {schema}."AlbumTags"
+CREATE OR REPLACE TRIGGER "00_PhotoflowTenantKeep" AFTER UPDATE OF "OrgId", "AlbumId", "PublicUrlId" ON {schema}."AlbumTags"
 	FOR EACH ROW WHEN (OLD."OrgId" <> NEW."OrgId" OR OLD."AlbumId" <> NEW."AlbumId" OR OLD."PublicUrlId" IS DISTINCT FROM NEW."PublicUrlId")
 	EXECUTE FUNCTION photoflow.tenant_keep('AlbumTags', 'AlbumId', 'Albums', 'PublicUrlId', 'PublicUrls');
-CREATE OR REPLACE TRIGGER "PhotoflowTenantKeep" AFTER UPDATE OF "OrgId", "AlbumTagId" ON {schema}."PhotoProcs"
+CREATE OR REPLACE TRIGGER "00_PhotoflowTenantKeep" AFTER UPDATE OF "OrgId", "AlbumTagId" ON {schema}."PhotoProcs"
 	FOR EACH ROW WHEN (OLD."OrgId" <> NEW."OrgId" OR OLD."AlbumTagId" <> NEW."AlbumTagId")
 	EXECUTE FUNCTION photoflow.tenant_keep('PhotoProcs', 'AlbumTagId', 'AlbumTags');
-CREATE OR REPLACE TRIGGER "PhotoflowTenantKeep" AFTER UPDATE OF "OrgId", "PhotoProcId" ON {schema}."PhotoComments"
+CREATE OR REPLACE TRIGGER "00_PhotoflowTenantKeep" AFTER UPDATE OF "OrgId", "PhotoProcId" ON {schema}."PhotoComments"
 	FOR EACH ROW WHEN (OLD."OrgId" <> NEW."OrgId" OR OLD."PhotoProcId" <> NEW."PhotoProcId")
 	EXECUTE FUNCTION photoflow.tenant_keep('PhotoComments', 'PhotoProcId', 'PhotoProcs');
-CREATE OR REPLACE TRIGGER "PhotoflowTenantKeep" AFTER UPDATE OF "OrgId", "PhotoProcId" ON {schema}."PhotoLikes"
+CREATE OR REPLACE TRIGGER "00_PhotoflowTenantKeep" AFTER UPDATE OF "OrgId", "PhotoProcId" ON {schema}."PhotoLikes"
 	FOR EACH ROW WHEN (OLD."OrgId" <> NEW."OrgId" OR OLD."PhotoProcId" <> NEW."PhotoProcId")
 	EXECUTE FUNCTION photoflow.tenant_keep('PhotoLikes', 'PhotoProcId', 'PhotoProcs');
-CREATE OR REPLACE TRIGGER "PhotoflowTenantKeep" AFTER UPDATE OF "OrgId" ON {schema}."FailureRecords"
+CREATE OR REPLACE TRIGGER "00_PhotoflowTenantKeep" AFTER UPDATE OF "OrgId" ON {schema}."FailureRecords"
 	FOR EACH ROW WHEN (OLD."OrgId" <> NEW."OrgId") EXECUTE FUNCTION photoflow.tenant_keep('FailureRecords');
-CREATE OR REPLACE TRIGGER "PhotoflowTenantKeep" AFTER UPDATE OF "OrgId" ON {schema}."AuditLogs"
+CREATE OR REPLACE TRIGGER "00_PhotoflowTenantKeep" AFTER UPDATE OF "OrgId" ON {schema}."AuditLogs"
 	FOR EACH ROW WHEN (OLD."OrgId" <> NEW."OrgId") EXECUTE FUNCTION photoflow.tenant_keep('AuditLogs');
 $step$),
 
 (16, '1.0', 'attach', 'albums move only as the machine allows', $step$
 CREATE OR REPLACE TRIGGER "PhotoflowInitialState" BEFORE INSERT ON {schema}."Albums"
 	FOR EACH ROW EXECUTE FUNCTION photoflow.initial_state('Albums');
-CREATE OR REPLACE TRIGGER "PhotoflowStateGuard" AFTER UPDATE OF "AlbumState", "WorkflowVersion" ON {schema}."Albums"
+CREATE OR REPLACE TRIGGER "00_PhotoflowStateGuard" AFTER UPDATE OF "AlbumState", "WorkflowVersion" ON {schema}."Albums"
 	FOR EACH ROW WHEN (photoflow.state_change_refused(OLD."AlbumState", NEW."AlbumState", NEW."WorkflowVersion"))
 	EXECUTE FUNCTION photoflow.refuse_state_change('Albums');
-CREATE OR REPLACE TRIGGER "PhotoflowTransitionCollect" AFTER UPDATE OF "AlbumState", "WorkflowVersion" ON {schema}."Albums"
+CREATE OR REPLACE TRIGGER "00_PhotoflowTransitionCollect" AFTER UPDATE OF "AlbumState", "WorkflowVersion" ON {schema}."Albums"
 	FOR EACH ROW EXECUTE FUNCTION photoflow.collect_transition('Albums');
-CREATE OR REPLACE TRIGGER "PhotoflowTransitionWrite" AFTER UPDATE OF "AlbumState", "WorkflowVersion" ON {schema}."Albums"
+CREATE OR REPLACE TRIGGER "00_PhotoflowTransitionWrite" AFTER UPDATE OF "AlbumState", "WorkflowVersion" ON {schema}."Albums"
 	FOR EACH STATEMENT EXECUTE FUNCTION photoflow.write_transitions('Albums');
 CREATE OR REPLACE TRIGGER "PhotoflowImmutable" BEFORE UPDATE OR DELETE ON {schema}."WorkflowVersions"
 	FOR EACH ROW EXECUTE FUNCTION photoflow.keep_workflow();
+CREATE OR REPLACE TRIGGER "PhotoflowImmutableAll" BEFORE TRUNCATE ON {schema}."WorkflowVersions"
+	FOR EACH STATEMENT EXECUTE FUNCTION photoflow.keep_workflow();
 CREATE OR REPLACE TRIGGER "PhotoflowPublished" AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON {schema}."WorkflowVersions"
 	FOR EACH STATEMENT EXECUTE FUNCTION photoflow.workflow_changed();
 $step$);

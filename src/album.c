@@ -5,7 +5,9 @@
  */
 #include "photoflow.h"
 
+#include "catalog/pg_type.h"
 #include "executor/tuptable.h"
+#include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/rel.h"
 
@@ -23,7 +25,7 @@ static struct
 }			columns;
 
 static void FindColumns(Relation relation);
-static int	FindColumn(Relation relation, const char *name);
+static int	FindColumn(Relation relation, const char *name, Oid type);
 static void ForgetColumns(Datum arg, Oid relid);
 static void ReadRow(uint64 row, Album *album);
 
@@ -41,14 +43,15 @@ ForgetColumns(Datum arg, Oid relid)
 }
 
 static int
-FindColumn(Relation relation, const char *name)
+FindColumn(Relation relation, const char *name, Oid type)
 {
 	int			number = SPI_fnumber(RelationGetDescr(relation), name);
 
-	if (number <= 0)
+	if (number <= 0 || SPI_gettypeid(RelationGetDescr(relation), number) != type)
 		ereport(ERROR,
 				(errcode(ERRCODE_PF_TABLES_OUT_OF_DATE),
-				 errmsg("table \"%s\" has no column \"%s\"", RelationGetRelationName(relation), name),
+				 errmsg("table \"%s\" has no column \"%s\" of type %s", RelationGetRelationName(relation), name,
+						format_type_be(type)),
 				 errhint("Run CALL photoflow.migrate().")));
 	return number;
 }
@@ -58,11 +61,17 @@ FindColumns(Relation relation)
 {
 	if (columns.relation == RelationGetRelid(relation))
 		return;
-	columns.id = FindColumn(relation, "Id");
-	columns.org = FindColumn(relation, "OrgId");
-	columns.state = FindColumn(relation, "AlbumState");
-	columns.version = FindColumn(relation, "WorkflowVersion");
-	columns.isDeleted = FindColumn(relation, "IsDeleted");
+	/* whoever may create a table could otherwise have the owner write history for a table of his own */
+	if (RelationGetRelid(relation) != InstallationGet()->albums)
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("photoflow's triggers of albums are for photoflow's table \"Albums\" only"),
+				 errhint("SELECT photoflow.attach() puts them where they belong.")));
+	columns.id = FindColumn(relation, "Id", UUIDOID);
+	columns.org = FindColumn(relation, "OrgId", UUIDOID);
+	columns.state = FindColumn(relation, "AlbumState", INT4OID);
+	columns.version = FindColumn(relation, "WorkflowVersion", INT4OID);
+	columns.isDeleted = FindColumn(relation, "IsDeleted", BOOLOID);
 	columns.relation = RelationGetRelid(relation);
 }
 

@@ -13,6 +13,7 @@
 #include "photoflow.h"
 
 #include "access/xact.h"
+#include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
@@ -41,6 +42,7 @@ static ParentTable parents[] = {
 
 static ParentTable *FindParentTable(const char *name);
 static const pg_uuid_t *ParentOrg(ParentTable *parent, const pg_uuid_t *id, const pg_uuid_t *expected);
+static char **TriggerArguments(TriggerData *trigger);
 static const pg_uuid_t *GetUuid(TriggerData *trigger, HeapTuple tuple, const char *column, pg_uuid_t *copy);
 static const pg_uuid_t *OrgFromParents(TriggerData *trigger, const pg_uuid_t *org, pg_uuid_t *copy);
 static HeapTuple SetOrg(TriggerData *trigger, HeapTuple tuple, const pg_uuid_t *org);
@@ -60,7 +62,10 @@ FindParentTable(const char *name)
 	for (size_t i = 0; i < lengthof(parents); i++)
 		if (strcmp(parents[i].name, name) == 0)
 			return &parents[i];
-	elog(ERROR, "photoflow.tenant_fill: unknown parent table \"%s\"", name);
+	ereport(ERROR,
+			(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+			 errmsg("\"%s\" is not a table that others hang on", name),
+			 errhint("SELECT photoflow.attach() puts photoflow's triggers where they belong.")));
 }
 
 /*
@@ -89,6 +94,18 @@ ParentOrg(ParentTable *parent, const pg_uuid_t *id, const pg_uuid_t *expected)
 	return found > 0 ? &parent->lastOrg : NULL;
 }
 
+/* Return the arguments; the first, the table's logical name, must be there. */
+static char **
+TriggerArguments(TriggerData *trigger)
+{
+	if (trigger->tg_trigger->tgnargs < 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("trigger \"%s\" has no arguments", trigger->tg_trigger->tgname),
+				 errhint("SELECT photoflow.attach() puts photoflow's triggers where they belong.")));
+	return trigger->tg_trigger->tgargs;
+}
+
 /* Copy a uuid column; return NULL when it is NULL. */
 static const pg_uuid_t *
 GetUuid(TriggerData *trigger, HeapTuple tuple, const char *column, pg_uuid_t *copy)
@@ -98,8 +115,12 @@ GetUuid(TriggerData *trigger, HeapTuple tuple, const char *column, pg_uuid_t *co
 	bool		isNull;
 	Datum		value;
 
-	if (number <= 0)
-		elog(ERROR, "column \"%s\" of \"%s\" does not exist", column, RelationGetRelationName(trigger->tg_relation));
+	if (number <= 0 || SPI_gettypeid(desc, number) != UUIDOID)
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("table \"%s\" has no column \"%s\" of type uuid", RelationGetRelationName(trigger->tg_relation),
+						column),
+				 errhint("SELECT photoflow.attach() puts photoflow's triggers where they belong.")));
 	value = SPI_getbinval(tuple, desc, number, &isNull);
 	if (isNull)
 		return NULL;
@@ -184,7 +205,7 @@ PHOTOFLOW_FUNCTION(photoflow_tenant_fill)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"%s\" must be fired BEFORE INSERT FOR EACH ROW", "tenant_fill")));
-	args = trigger->tg_trigger->tgargs;
+	args = TriggerArguments(trigger);
 	given = GetUuid(trigger, trigger->tg_trigtuple, "OrgId", &givenCopy);
 	org = ContextRequireOrg();
 	if (org && given && !UuidEquals(org, given))
@@ -211,7 +232,7 @@ PHOTOFLOW_FUNCTION(photoflow_tenant_keep)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"%s\" must be fired AFTER UPDATE FOR EACH ROW", "tenant_keep")));
-	args = trigger->tg_trigger->tgargs;
+	args = TriggerArguments(trigger);
 	if (!GetUuid(trigger, trigger->tg_trigtuple, "OrgId", &oldOrg) ||
 		!GetUuid(trigger, trigger->tg_newtuple, "OrgId", &newOrg) || !UuidEquals(&oldOrg, &newOrg))
 		RefuseCrossTenant(args[0], NULL);

@@ -303,6 +303,7 @@ DefinitionCompile(Jsonb *definition, int version, List **problems)
 	ReadArray(&reader, root, "tags", false, MACHINE_MAX_STATES, ReadTag);
 	reader.policies = MemberContainer(root, "policies", false);
 	superRoles = MemberContainer(root, "superRoles", true);
+	MembersShaped(problems, root);
 	if (superRoles)
 		machine->superRoles = ReadRoles(&reader, superRoles, "superRoles");
 	ReadArray(&reader, root, "transitions", true, MACHINE_MAX_EDGES, ReadEdge);

@@ -149,7 +149,7 @@ DrawDot(Drawing *drawing)
 	StringInfo	text = &drawing->text;
 
 	appendStringInfoString(text, "digraph workflow {\n    rankdir=LR;\n    node [shape=box, style=rounded];\n"
-						   "    \"[*]\" [shape=point, label=\"\"];\n");
+						   "    \"\" [shape=point];\n");
 	for (int i = 0; i < machine->nstates; i++)
 	{
 		appendStringInfoString(text, "    ");
@@ -157,7 +157,7 @@ DrawDot(Drawing *drawing)
 		appendStringInfo(text, "%s;\n",
 						 i == drawing->current ? " [style=\"rounded,filled,bold\", fillcolor=\"#f9a825\"]" : "");
 	}
-	appendStringInfoString(text, "    \"[*]\" -> ");
+	appendStringInfoString(text, "    \"\" -> ");
 	AppendDotId(drawing, machine->initial);
 	appendStringInfoString(text, ";\n");
 	for (int i = 0; i < machine->nedges; i++)

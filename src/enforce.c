@@ -4,7 +4,7 @@
  * A plain UPDATE names two states and no trigger; it takes the first edge between them that the role may take and
  * whose guards are met. The everyday case is decided by the trigger's condition alone, which costs next to
  * nothing and never fires:
- *     CREATE TRIGGER "PhotoflowStateGuard" AFTER UPDATE OF "AlbumState", "WorkflowVersion" ON "Albums"
+ *     CREATE TRIGGER "00_PhotoflowStateGuard" AFTER UPDATE OF "AlbumState", "WorkflowVersion" ON "Albums"
  *         FOR EACH ROW WHEN (photoflow.state_change_refused(OLD."AlbumState", NEW."AlbumState", ...))
  *         EXECUTE FUNCTION photoflow.refuse_state_change('Albums')
  */
@@ -19,6 +19,7 @@
 #include "refusal.h"
 #include "workflow.h"
 
+static Refusal *RefuseRoleOfPair(const Machine *machine, const Album *before, const MachineEdge *first);
 static Refusal *RefusePair(const Machine *machine, const Album *before, int to, const MachineEdge **taken);
 static void CheckInitial(const Machine *machine, int state, bool isCurrent);
 
@@ -41,6 +42,17 @@ PHOTOFLOW_FUNCTION(photoflow_state_change_refused)
 				   edge->nguards > 0);
 }
 
+/* The roles of all edges between the two states, in the name of the first. */
+static Refusal *
+RefuseRoleOfPair(const Machine *machine, const Album *before, const MachineEdge *first)
+{
+	MachineEdge all = *first;
+
+	for (int next = first->nextOfPair; next != MACHINE_NONE; next = machine->edges[next].nextOfPair)
+		all.roles |= machine->edges[next].roles;
+	return RefuseRole(machine, before, &all);
+}
+
 /* Return why an UPDATE may not take an album to a state, or NULL and the edge that it takes. */
 static Refusal *
 RefusePair(const Machine *machine, const Album *before, int to, const MachineEdge **taken)
@@ -55,7 +67,7 @@ RefusePair(const Machine *machine, const Album *before, int to, const MachineEdg
 	if (verdict == MACHINE_NO_EDGE)
 		return RefuseChange(machine, before, to);
 	if (verdict == MACHINE_WRONG_ROLE)
-		return RefuseRole(machine, before, edge);
+		return RefuseRoleOfPair(machine, before, edge);
 	for (const MachineEdge *next = edge;;)
 	{
 		if (next->roles & roles)
@@ -91,12 +103,20 @@ EnforceEdge(const Machine *machine, const Album *before, int to)
 	return edge;
 }
 
-/* Refuse to change the version of an album: photoflow's own changes have been let pass before. */
+/*
+ * Refuse what is no matter of edges: an album that is deleted or another organization's, a change of the version.
+ * photoflow's own changes have been let pass before.
+ */
 void
-EnforceVersion(const Album *before, const Album *after)
+EnforceRow(const Album *before, const Album *after)
 {
+	const pg_uuid_t *org = ContextRequireOrg();
 	JsonText	detail;
 
+	if (org && !UuidEquals(org, &before->org))
+		RefusalRaise(RefuseNotFound(&before->id));
+	if (before->isDeleted)
+		RefusalRaise(RefuseDeleted(&before->id));
 	if (before->version == after->version)
 		return;
 	JsonBegin(&detail);
@@ -129,8 +149,7 @@ PHOTOFLOW_FUNCTION(photoflow_refuse_state_change)
 	AlbumFromSlot(trigger->tg_relation, trigger->tg_newslot, &after);
 	if (FiringOf(&before, &after))
 		return PointerGetDatum(NULL);
-	(void) ContextRequireOrg();
-	EnforceVersion(&before, &after);
+	EnforceRow(&before, &after);
 	refusal = RefusePair(WorkflowMachine(before.version), &before, after.state, &edge);
 	if (refusal)
 		RefusalRaise(refusal);

@@ -7,7 +7,7 @@
 #include "album.h"
 #include "machine.h"
 
-extern void EnforceVersion(const Album *before, const Album *after);
+extern void EnforceRow(const Album *before, const Album *after);
 extern const MachineEdge *EnforceEdge(const Machine *machine, const Album *before, int to);
 
 #endif

@@ -10,6 +10,7 @@
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
+#include "nodes/value.h"
 #include "parser/parse_func.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
@@ -30,9 +31,13 @@ static Datum TagReady(FunctionCallInfo fcinfo, const char *tagName);
 static Oid
 FindGuard(const char *name, int *nargs)
 {
-	List	   *names = textToQualifiedNameList(cstring_to_text(name));
 	Oid			types[2] = {UUIDOID, UUIDOID};
+	List	   *parts;
+	List	   *names;
 
+	if (!SplitIdentifierString(pstrdup(name), '.', &parts) || list_length(parts) != 2)
+		return InvalidOid;
+	names = list_make2(makeString(linitial(parts)), makeString(lsecond(parts)));
 	for (*nargs = 2; *nargs > 0; (*nargs)--)
 	{
 		Oid			function = LookupFuncName(names, *nargs, types, true);
@@ -87,10 +92,11 @@ GuardsUnmet(const MachineEdge *edge, const pg_uuid_t *org, const pg_uuid_t *albu
 
 	if (edge->nguards == 0)
 		return NIL;
+	/* also where the transaction has a snapshot of its own: a guard that was met when it began proves nothing */
 	if (latest)
 	{
 		CommandCounterIncrement();
-		PushActiveSnapshot(GetTransactionSnapshot());
+		PushActiveSnapshot(GetLatestSnapshot());
 	}
 	for (int i = 0; i < edge->nguards; i++)
 	{

@@ -50,7 +50,7 @@ EndTransaction(XactEvent event, void *arg)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 					 errmsg("history of %d changes of album states has not been written", changeCount),
-					 errhint("Trigger \"PhotoflowTransitionWrite\" is disabled or missing: SELECT photoflow.attach().")));
+					 errhint("Trigger \"00_PhotoflowTransitionWrite\" is disabled or missing: SELECT photoflow.attach().")));
 		return;
 	}
 	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
@@ -199,7 +199,7 @@ PHOTOFLOW_FUNCTION(photoflow_collect_transition)
 	if (change.firing && !change.firing->everyAlbum)
 		return PointerGetDatum(NULL);	/* fire() has collected it */
 	if (change.firing == NULL)
-		EnforceVersion(&before, &after);
+		EnforceRow(&before, &after);
 	change.org = after.org;
 	change.album = after.id;
 	change.from = before.state;

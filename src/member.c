@@ -95,6 +95,23 @@ MemberBool(List **problems, JsonbContainer *object, const char *key, const char 
 	return value.type == jbvBool && value.val.boolean;
 }
 
+/* Complain about optional members of the definition that are not the array or object they must be. */
+void
+MembersShaped(List **problems, JsonbContainer *root)
+{
+	static const struct
+	{
+		const char *key;
+		bool		isArray;
+	}			members[] = {{"tags", true}, {"policies", false}, {"superRoles", true}};
+	JsonbValue	value;
+
+	for (size_t i = 0; i < lengthof(members); i++)
+		if (getKeyJsonValueFromContainer(root, members[i].key, strlen(members[i].key), &value) != NULL &&
+			MemberContainer(root, members[i].key, members[i].isArray) == NULL)
+			ProblemAdd(problems, "\"%s\" is not %s", members[i].key, members[i].isArray ? "an array" : "an object");
+}
+
 /* Complain about keys that are not in the comma-separated list: they are typing errors. */
 void
 MembersKnown(List **problems, JsonbContainer *object, const char *where, const char *known)

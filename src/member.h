@@ -15,6 +15,7 @@ extern JsonbContainer *MemberContainer(JsonbContainer *object, const char *key, 
 extern const char *MemberText(List **problems, JsonbContainer *object, const char *key, const char *where, bool required);
 extern bool MemberInt(JsonbContainer *object, const char *key, int *result);
 extern bool MemberBool(List **problems, JsonbContainer *object, const char *key, const char *where);
+extern void MembersShaped(List **problems, JsonbContainer *root);
 extern void MembersKnown(List **problems, JsonbContainer *object, const char *where, const char *known);
 
 #endif

@@ -53,12 +53,12 @@ STORE_PLAN(PLAN_ALBUMS_LOCK_IN_ORG, STORE_OWNER,
 /* --- transition.c; $1 organization, $2 id or ids, $3 state, $4 time, $5 take back the archive flag, $6 the number --- */
 #define ALBUMS_MOVED "[AlbumState] = $3, [ModifiedAt] = $4, [IsArchive] = a.[IsArchive] AND NOT $5 "
 STORE_PLAN(PLAN_ALBUM_MOVE, STORE_CALLER,
-		   "UPDATE {Albums} AS a SET " ALBUMS_MOVED "WHERE a.[OrgId] == $1 AND a.[Id] == $2",
+		   "UPDATE {Albums} AS a SET " ALBUMS_MOVED "WHERE a.[OrgId] == $1 AND a.[Id] == $2 RETURNING a.[AlbumState]",
 		   UUIDOID, UUIDOID, INT4OID, TIMESTAMPTZOID, BOOLOID, INT4OID)
 STORE_PLAN(PLAN_ALBUMS_MOVE, STORE_CALLER,
 		   "UPDATE {Albums} AS a SET " ALBUMS_MOVED
 		   "FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.generate_series(1, $6)) AS asked (id, n) "
-		   "WHERE a.[OrgId] == $1 AND a.[Id] == asked.id",
+		   "WHERE a.[OrgId] == $1 AND a.[Id] == asked.id RETURNING a.[AlbumState]",
 		   UUIDOID, UUIDARRAYOID, INT4OID, TIMESTAMPTZOID, BOOLOID, INT4OID)
 STORE_PLAN(PLAN_HISTORY_NEWEST, STORE_OWNER,
 		   "SELECT [Id], [Trigger], [FromState], [ToState], [WorkflowVersion], [Compensates], [FromVersion] "

@@ -33,7 +33,7 @@ TransitionText(FunctionCallInfo fcinfo, int argument, const char *name)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("\"%s\" must not be NULL", name),
-				 errhint("Give %s.", name)));
+				 errhint("Give a value for \"%s\".", name)));
 	return text_to_cstring(PG_GETARG_TEXT_PP(argument));
 }
 
@@ -162,6 +162,9 @@ UpdateAlbums(const Firing *firing, const Outcome *first, int count, bool unarchi
 	}
 	StoreBegin();
 	changed = (int) StoreRun(count == 1 ? PLAN_ALBUM_MOVE : PLAN_ALBUMS_MOVE, values, NULL);
+	for (int i = changed - 1; i >= 0; i--)
+		if (StoreInt(i, 1) != firing->to)
+			changed--;
 	StoreEnd();
 	if (changed != count)
 		ereport(ERROR,

@@ -2,7 +2,7 @@
  * uuid.c: identifiers; reading, writing and version 5 by libuuid.
  *
  * A version 7 uuid is 48 bits of milliseconds, 12 bits of the fraction of the millisecond, and 62 random bits.
- * Within a session the 60 bits of time only grow, also when the clock stands still or steps back, so the uuids do.
+ * Within a session uuids only grow, also when the clock stands still or steps back.
  * libuuid's uuid_generate_time_v7() (from 2.41) promises no order within a millisecond, and its random bits cost
  * 2 us a call where a pool of PostgreSQL's strong random bits costs hundredths of that (bench/README.md).
  */
@@ -19,7 +19,7 @@
 #define LOW_62_BITS UINT64CONST(0x3FFFFFFFFFFFFFFF)
 
 static uint64 RandomHalf(void);
-static uint64 NextTime(void);
+static uint64 ClockTime(void);
 
 /* Return 64 random bits of PostgreSQL's own strong source, which is asked for many at once. */
 static uint64
@@ -39,30 +39,46 @@ RandomHalf(void)
 	return pool[used++];
 }
 
-/* Return the time as 48 bits of milliseconds and 12 of their fraction, greater than ever before. */
+/* Return the time as 48 bits of milliseconds and 12 of their fraction. */
 static uint64
-NextTime(void)
+ClockTime(void)
 {
-	static uint64 last = 0;
 	struct timespec now;
 	uint64		ns;
-	uint64		time;
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	ns = (uint64) now.tv_sec * 1000 * NS_PER_MS + now.tv_nsec;
-	time = ((ns / NS_PER_MS) << 12) | (((ns % NS_PER_MS) << 12) / NS_PER_MS);
-	last = time > last ? time : last + 1;
-	return last;
+	return ((ns / NS_PER_MS) << 12) | (((ns % NS_PER_MS) << 12) / NS_PER_MS);
 }
 
-/* Make a time-ordered uuid, greater than the last one of this session. */
+/*
+ * Make a time-ordered uuid, greater than the last one of this session. Where the clock has not moved on, the random
+ * part grows by a random step (RFC 9562, monotonic random): the time never runs ahead of the clock, so that what
+ * another session makes later is greater, too.
+ */
 void
 UuidV7(pg_uuid_t *result)
 {
-	uint64		time = NextTime();
-	uint64		high = pg_hton64(((time & ~UINT64CONST(0xFFF)) << 4) | 0x7000 | (time & 0xFFF));
-	uint64		low = pg_hton64(VARIANT_BITS | (RandomHalf() & LOW_62_BITS));
+	static uint64 lastTime = 0;
+	static uint64 lastLow = 0;
+	uint64		time = ClockTime();
+	uint64		low = RandomHalf() & LOW_62_BITS;
+	uint64		high;
 
+	if (time <= lastTime)
+	{
+		time = lastTime;
+		low = lastLow + 1 + (low >> 30);
+		if (low > LOW_62_BITS)
+		{
+			time++;
+			low &= LOW_62_BITS;
+		}
+	}
+	lastTime = time;
+	lastLow = low;
+	high = pg_hton64(((time & ~UINT64CONST(0xFFF)) << 4) | 0x7000 | (time & 0xFFF));
+	low = pg_hton64(VARIANT_BITS | low);
 	memcpy(result->data, &high, 8);
 	memcpy(result->data + 8, &low, 8);
 }

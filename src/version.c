@@ -21,6 +21,7 @@
 
 static void CheckDefinition(Jsonb *definition);
 static List *AddMissingGuards(const Machine *machine, List *problems);
+static int	RequireColumn(TriggerData *trigger, const char *name);
 static bool SameColumn(TriggerData *trigger, const char *name);
 static const Machine *MachineArgument(FunctionCallInfo fcinfo, int argument);
 
@@ -148,11 +149,24 @@ PHOTOFLOW_FUNCTION(photoflow_state_value)
 	PG_RETURN_INT32(machine->states[state].value);
 }
 
+static int
+RequireColumn(TriggerData *trigger, const char *name)
+{
+	int			number = SPI_fnumber(RelationGetDescr(trigger->tg_relation), name);
+
+	if (number <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("table \"%s\" has no column \"%s\"", RelationGetRelationName(trigger->tg_relation), name),
+				 errhint("This trigger function is for \"WorkflowVersions\".")));
+	return number;
+}
+
 static bool
 SameColumn(TriggerData *trigger, const char *name)
 {
 	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
-	int			number = SPI_fnumber(desc, name);
+	int			number = RequireColumn(trigger, name);
 	char	   *old = SPI_getvalue(trigger->tg_trigtuple, desc, number);
 	char	   *new = SPI_getvalue(trigger->tg_newtuple, desc, number);
 
@@ -164,11 +178,13 @@ PHOTOFLOW_FUNCTION(photoflow_keep_workflow)
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BEFORE(trigger->tg_event) ||
-		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+		TRIGGER_FIRED_BY_INSERT(trigger->tg_event) ||
+		TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event) != TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function \"%s\" must be fired BEFORE UPDATE OR DELETE FOR EACH ROW", "keep_workflow")));
-	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event) || !SameColumn(trigger, "Version") ||
+				 errmsg("function \"%s\" must be fired BEFORE UPDATE OR DELETE FOR EACH ROW, or BEFORE TRUNCATE",
+						"keep_workflow")));
+	if (!TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) || !SameColumn(trigger, "Version") ||
 		!SameColumn(trigger, "Definition"))
 		ereport(ERROR,
 				(errcode(ERRCODE_PF_INVALID_WORKFLOW),

@@ -239,11 +239,11 @@ SELECT * FROM lab.show('{390,391}');
 DROP FUNCTION lab.follow();
 
 -- a trigger that is off is noticed before the history has a hole
-ALTER TABLE "Albums" DISABLE TRIGGER "PhotoflowTransitionWrite";
+ALTER TABLE "Albums" DISABLE TRIGGER "00_PhotoflowTransitionWrite";
 SELECT lab.album(392) \gset
 UPDATE "Albums" SET "AlbumState" = 1 WHERE "Id" = lab.id('album', 392);
 \echo :LAST_ERROR_SQLSTATE
-ALTER TABLE "Albums" ENABLE TRIGGER "PhotoflowTransitionWrite";
+ALTER TABLE "Albums" ENABLE TRIGGER "00_PhotoflowTransitionWrite";
 SELECT state FROM lab.albums WHERE "Id" = lab.id('album', 392);
 
 -- an album that is deleted does not change, however it is asked (PF021)

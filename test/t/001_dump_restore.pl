@@ -39,7 +39,7 @@ foreach my $owner ('studio', undef)
 	is(as($to, $owner, 'SELECT count(*) FROM noted'), as($from, $owner, 'SELECT count(*) FROM noted'), "$who: no trigger fired in the restore");
 	is(dump_of($to, @user), $before, "$who: a dump of the copy is the dump of the original");
 	foreach my $part ('CREATE EXTENSION IF NOT EXISTS photoflow', 'CREATE INDEX mine', 'CREATE TRIGGER note', 'CREATE POLICY mine', '"Mine" integer', 'CONSTRAINT mine CHECK',
-		'GRANT SELECT ON TABLE public."Albums" TO app', 'CREATE TRIGGER "PhotoflowStateGuard"', 'COPY photoflow.installation', 'COPY public."AlbumTransitions"',
+		'GRANT SELECT ON TABLE public."Albums" TO app', 'CREATE TRIGGER "00_PhotoflowStateGuard"', 'COPY photoflow.installation', 'COPY public."AlbumTransitions"',
 		'COPY public."Albums"', 'COPY public."__PhotoflowMigrations"', 'photoflow.uuid_v7()', 'COMMENT ON INDEX public."UX_Albums_OrgId_Id"')
 	{
 		cmp_ok(index($before, $part), '>=', 0, "$who: the dump holds $part");
