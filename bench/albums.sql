@@ -19,23 +19,41 @@ BEGIN
 	COMMIT;
 END $$;
 
--- photoflow's triggers beside those of plpgsql.sql
+-- photoflow's triggers beside those of plpgsql.sql, by the names of their functions
 INSERT INTO bench.triggers
-SELECT tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = '"Albums"'::regclass AND NOT tgisinternal;
+SELECT p.proname, pg_get_triggerdef(t.oid), 'photoflow' FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
+WHERE t.tgrelid = '"Albums"'::regclass AND p.pronamespace = 'photoflow'::regnamespace;
 
--- Leaves exactly these triggers on "Albums". Foreign keys and indexes stay, also for the bare statement. A disabled
--- trigger would cost a little, so they are dropped.
+-- Leaves exactly these triggers on "Albums": those named, all of photoflow, or none. Foreign keys and indexes stay, also
+-- for the bare statement. A disabled trigger would cost a little, so they are dropped.
 CREATE PROCEDURE bench.use(VARIADIC names text[]) LANGUAGE plpgsql AS $$
 DECLARE
+	wanted text;
 	command text;
 BEGIN
-	FOR command IN
-		SELECT format('DROP TRIGGER %I ON "Albums"', tgname) FROM pg_trigger WHERE tgrelid = '"Albums"'::regclass AND NOT tgisinternal
-		UNION ALL
-		SELECT definition FROM bench.triggers WHERE name = ANY (names)
-		OR (names @> '{photoflow}' AND name LIKE 'Photoflow%')
+	FOR command IN SELECT format('DROP TRIGGER %I ON "Albums"', tgname) FROM pg_trigger
+		WHERE tgrelid = '"Albums"'::regclass AND NOT tgisinternal
 	LOOP
 		EXECUTE command;
 	END LOOP;
+	FOREACH wanted IN ARRAY array_remove(names, 'none') LOOP
+		IF NOT EXISTS (SELECT FROM bench.triggers WHERE wanted IN (name, owner)) THEN
+			RAISE EXCEPTION 'there is no trigger %', wanted;
+		END IF;
+		FOR command IN SELECT definition FROM bench.triggers WHERE wanted IN (name, owner) LOOP
+			EXECUTE command;
+		END LOOP;
+	END LOOP;
+	COMMIT;
+END $$;
+
+-- A variant that has not done the work is not measured.
+CREATE PROCEDURE bench.check_history(expected bigint) LANGUAGE plpgsql AS $$
+DECLARE
+	found bigint := (SELECT count(*) FROM "AlbumTransitions");
+BEGIN
+	IF found <> expected THEN
+		RAISE EXCEPTION '% transitions have been recorded, not %', found, expected;
+	END IF;
 	COMMIT;
 END $$;

@@ -6,7 +6,7 @@ BEGIN
 	FOR round IN 1 .. rounds LOOP
 		FOR variant IN SELECT * FROM (VALUES
 			(1, 'bare', 'none'),
-			(2, 'photoflow', 'PhotoflowStateGuard'),
+			(2, 'photoflow', 'refuse_state_change'),
 			(3, 'PL/pgSQL BEFORE ROW, CASE', 'check_case'),
 			(4, 'PL/pgSQL BEFORE ROW, look-up', 'check_lookup'),
 			(5, 'PL/pgSQL AFTER ROW WHEN, look-up', 'check_after')) AS v (n, name, trigger) ORDER BY n

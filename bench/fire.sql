@@ -15,6 +15,7 @@ BEGIN
 			CALL bench.use(variant.trigger);
 			CALL bench.fill(size);
 			CALL bench.fire_loop(variant.how, 'fire', 'loop in the backend', variant.name, round, ids);
+			CALL bench.check_history(CASE variant.name WHEN 'UPDATE only' THEN 0 ELSE size END);
 		END LOOP;
 	END LOOP;
 END $$;

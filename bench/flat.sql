@@ -12,13 +12,17 @@ BEGIN
 	CALL bench.use('photoflow');
 	CALL bench.fill(size);
 	CALL bench.measure('flat', 'photoflow, bulk', name, round, size, change);
+	CALL bench.check_history(size);
 	CALL bench.fill(size);
 	CALL bench.fire_loop('fire', 'flat', 'photoflow, fire() at random', name, round, ids);
+	CALL bench.check_history(cardinality(ids));
 	CALL bench.use('none');
 	CALL bench.fill(size);
 	CALL bench.measure('flat', 'by hand, bulk', name, round, size, change, write);
+	CALL bench.check_history(size);
 	CALL bench.fill(size);
 	CALL bench.fire_loop('by hand', 'flat', 'by hand, at random', name, round, ids);
+	CALL bench.check_history(cardinality(ids));
 END $$;
 
 CREATE PROCEDURE bench.flat_rounds(smallest int, fired int, rounds int) LANGUAGE plpgsql AS $$
@@ -26,7 +30,7 @@ BEGIN
 	FOR round IN 1 .. rounds LOOP
 		CALL bench.flat_round(round, smallest, fired);
 		CALL bench.flat_round(round, smallest * 10, fired);
-		IF round <= 2 THEN
+		IF round <= 3 THEN
 			CALL bench.flat_round(round, smallest * 100, fired);
 		END IF;
 	END LOOP;

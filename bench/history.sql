@@ -23,6 +23,7 @@ BEGIN
 			CALL bench.fill(size);
 			PERFORM set_config('photoflow.events', variant.events, false);
 			CALL bench.measure('history', 'rules and history', variant.name, round, size, change, variant.afterwards);
+			CALL bench.check_history(CASE variant.name WHEN 'bare, no history' THEN 0 ELSE size END);
 		END LOOP;
 	END LOOP;
 END $$;

@@ -1,5 +1,5 @@
 -- plpgsql.sql: what a good developer writes without photoflow: rules, history, fire and sync in PL/pgSQL.
-CREATE TABLE bench.triggers (name text, definition text);
+CREATE TABLE bench.triggers (name text, definition text, owner text NOT NULL DEFAULT 'bench');
 
 CREATE TABLE bench.edges (
 	version int, from_state int, to_state int, trigger text, roles text[],
@@ -46,7 +46,7 @@ BEGIN
 	RETURN NEW;
 END $$;
 
-INSERT INTO bench.triggers VALUES
+INSERT INTO bench.triggers (name, definition) VALUES
 ('check_lookup', 'CREATE TRIGGER check_lookup BEFORE UPDATE OF "AlbumState" ON "Albums"
 	FOR EACH ROW EXECUTE FUNCTION bench.check_lookup()'),
 ('check_case', 'CREATE TRIGGER check_case BEFORE UPDATE OF "AlbumState" ON "Albums"
@@ -75,7 +75,7 @@ BEGIN
 	RETURN NULL;
 END $$;
 
-INSERT INTO bench.triggers VALUES
+INSERT INTO bench.triggers (name, definition) VALUES
 ('history_row', 'CREATE TRIGGER history_row AFTER UPDATE OF "AlbumState" ON "Albums"
 	FOR EACH ROW WHEN (OLD."AlbumState" IS DISTINCT FROM NEW."AlbumState") EXECUTE FUNCTION bench.history_row()'),
 ('history_statement', 'CREATE TRIGGER history_statement AFTER UPDATE ON "Albums"

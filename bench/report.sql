@@ -17,8 +17,8 @@ WITH measured AS (
 	SELECT DISTINCT ON (part) part, variant FROM bench.results WHERE "case" = :'case' ORDER BY part, position
 )
 SELECT m."case" || ': ' || m.part AS "case", m.variant, round(m.median, 3) AS us, round(m.least, 3) AS min, round(m.most, 3) AS max,
-	   m.rounds AS n, round(m.wal) AS "WAL B", round(f.ratio, 2) AS "x first", b.reference, round(l.ratio, 2) AS "x ref", b.bound,
-	   CASE WHEN b.bound IS NULL THEN '' WHEN round(l.ratio, 2) <= b.bound THEN 'met' ELSE 'MISSED' END AS "?"
+	   m.rounds AS n, round(m.wal) AS "WAL B", round(f.ratio, 2) AS "x first", b.reference, round(l.ratio, 3) AS "x ref", b.bound,
+	   CASE WHEN b.bound IS NULL THEN '' WHEN l.ratio <= b.bound THEN 'met' ELSE 'MISSED' END AS "?"
 FROM measured AS m
 JOIN firsts USING (part)
 JOIN ratios AS f ON (f.part, f.variant, f.reference) = (m.part, m.variant, firsts.variant)

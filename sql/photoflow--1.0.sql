@@ -68,7 +68,7 @@ CREATE FUNCTION photoflow.set_context(
 	request_id text DEFAULT NULL,
 	correlation_id text DEFAULT NULL)
 	RETURNS void
-	LANGUAGE c VOLATILE PARALLEL RESTRICTED
+	LANGUAGE c VOLATILE PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'photoflow_set_context';
 REVOKE ALL ON FUNCTION photoflow.set_context(uuid, uuid, text, text, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION photoflow.set_context(uuid, uuid, text, text, text) TO PUBLIC;

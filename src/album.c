@@ -144,6 +144,7 @@ AlbumRead(const pg_uuid_t *id, bool lock, Album *album)
 	Datum		values[3] = {UUIDPGetDatum(id), Int32GetDatum(1), UUIDPGetDatum(org)};
 	bool		found;
 
+	InstallationRequire("Albums", lock ? ACL_UPDATE : ACL_SELECT);
 	StoreBegin();
 	found = StoreRun(org ? (lock ? PLAN_ALBUM_LOCK_IN_ORG : PLAN_ALBUM_READ_IN_ORG) :
 					 (lock ? PLAN_ALBUM_LOCK : PLAN_ALBUM_READ), values, NULL) > 0;
@@ -162,6 +163,7 @@ AlbumsLock(const pg_uuid_t *ids, int count, int *found)
 	Datum		values[3] = {UuidArray(ids, count), Int32GetDatum(count), UUIDPGetDatum(org)};
 	Album	   *albums;
 
+	InstallationRequire("Albums", ACL_UPDATE);
 	StoreBegin();
 	*found = (int) StoreRun(org ? PLAN_ALBUMS_LOCK_IN_ORG : PLAN_ALBUMS_LOCK, values, NULL);
 	albums = MemoryContextAllocExtended(caller, sizeof(Album) * Max(*found, 1), MCXT_ALLOC_HUGE);

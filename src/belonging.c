@@ -180,7 +180,7 @@ OrgFromParents(TriggerData *trigger, const pg_uuid_t *org, pg_uuid_t *copy)
 			ereport(ERROR,
 					(errcode(ERRCODE_FOREIGN_KEY_VIOLATION),
 					 errmsg("new row of \"%s\" names a row of \"%s\" that does not exist", args[0], args[i + 1]),
-					 errdetail("\"%s\" is %s.", args[i], UuidText(id)),
+					 errdetail_internal("{\"table\": \"%s\", \"%s\": \"%s\"}", args[0], args[i], UuidText(id)),
 					 errhint("Insert the row of \"%s\" first.", args[i + 1])));
 		if (found && org == NULL)
 		{

@@ -29,7 +29,6 @@
 #if PG_VERSION_NUM < 160000
 #define RelationIsOwnedBy(relid, roleid) pg_class_ownercheck((relid), (roleid))
 #define guc_malloc(elevel, size) malloc(size)
-#define guc_free(ptr) free(ptr)
 #else
 #define RelationIsOwnedBy(relid, roleid) object_ownercheck(RelationRelationId, (relid), (roleid))
 #endif

@@ -67,7 +67,8 @@ static void
 ReadState(Reader *reader, int index, JsonbContainer *element)
 {
 	Machine    *machine = reader->machine;
-	MachineState *state = &machine->states[index];
+	int			slot = machine->nstates;
+	MachineState *state = &machine->states[slot];
 	char	   *where = psprintf("states[%d]", index);
 
 	MembersKnown(reader->problems, element, where, ",name,value,initial,rating,description,");
@@ -80,7 +81,7 @@ ReadState(Reader *reader, int index, JsonbContainer *element)
 	state->rating = MemberBool(reader->problems, element, "rating", where);
 	if (MachineStateByName(machine, state->name) != MACHINE_NONE)
 		ProblemAdd(reader->problems, "state \"%s\" is defined twice", state->name);
-	for (int i = 0; i < index; i++)
+	for (int i = 0; i < slot; i++)
 		if (machine->states[i].value == state->value)
 			ProblemAdd(reader->problems, "states \"%s\" and \"%s\" have the same value %d", machine->states[i].name, state->name,
 					   state->value);
@@ -89,16 +90,16 @@ ReadState(Reader *reader, int index, JsonbContainer *element)
 		if (machine->initial != MACHINE_NONE)
 			ProblemAdd(reader->problems, "states \"%s\" and \"%s\" are both initial", machine->states[machine->initial].name,
 					   state->name);
-		machine->initial = index;
+		machine->initial = slot;
 	}
-	machine->nstates = index + 1;
+	machine->nstates = slot + 1;
 }
 
 static void
 ReadTag(Reader *reader, int index, JsonbContainer *element)
 {
 	Machine    *machine = reader->machine;
-	MachineTag *tag = &machine->tags[index];
+	MachineTag *tag = &machine->tags[machine->ntags];
 	char	   *where = psprintf("tags[%d]", index);
 
 	MembersKnown(reader->problems, element, where, ",name,value,");
@@ -109,7 +110,7 @@ ReadTag(Reader *reader, int index, JsonbContainer *element)
 		ProblemAdd(reader->problems, "\"value\" of %s is not an integer", where);
 	if (MachineTagByName(machine, tag->name) != MACHINE_NONE || MachineTagName(machine, tag->value) != NULL)
 		ProblemAdd(reader->problems, "tag \"%s\" (%d) is defined twice", tag->name, tag->value);
-	machine->ntags = index + 1;
+	machine->ntags++;
 }
 
 /* Return the bits of the roles in a list, adding those that are new to the machine. */
@@ -217,7 +218,7 @@ static void
 ReadEdge(Reader *reader, int index, JsonbContainer *element)
 {
 	Machine    *machine = reader->machine;
-	MachineEdge *edge = &machine->edges[index];
+	MachineEdge *edge = &machine->edges[machine->nedges];
 	char	   *where = psprintf("transitions[%d]", index);
 	const char *trigger = MemberText(reader->problems, element, "trigger", where, true);
 	const char *policy = MemberText(reader->problems, element, "policy", where, true);
@@ -237,12 +238,12 @@ ReadEdge(Reader *reader, int index, JsonbContainer *element)
 		ProblemAdd(reader->problems, "there are more than %d triggers", MACHINE_MAX_TRIGGERS);
 	if (tag && edge->createTag == MACHINE_NONE)
 		ProblemAdd(reader->problems, "\"createTag\" of %s is an unknown tag \"%s\"", where, tag);
-	for (int i = 0; i < index; i++)
+	for (int i = 0; i < machine->nedges; i++)
 		if (machine->edges[i].from == edge->from && machine->edges[i].trigger == edge->trigger &&
 			edge->from != MACHINE_NONE && trigger)
 			ProblemAdd(reader->problems, "%s: trigger \"%s\" leaves state \"%s\" twice", where, trigger,
 					   machine->states[edge->from].name);
-	machine->nedges = index + 1;
+	machine->nedges++;
 }
 
 static void

@@ -139,6 +139,7 @@ PHOTOFLOW_FUNCTION(photoflow_refuse_state_change)
 	Album		after;
 	const MachineEdge *edge;
 	Refusal    *refusal;
+	int			index;
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) ||
 		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event) || !TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
@@ -147,7 +148,7 @@ PHOTOFLOW_FUNCTION(photoflow_refuse_state_change)
 				 errmsg("function \"%s\" must be fired AFTER UPDATE FOR EACH ROW", "refuse_state_change")));
 	AlbumFromSlot(trigger->tg_relation, trigger->tg_trigslot, &before);
 	AlbumFromSlot(trigger->tg_relation, trigger->tg_newslot, &after);
-	if (FiringOf(&before, &after))
+	if (FiringOf(&before, &after, &index))
 		return PointerGetDatum(NULL);
 	EnforceRow(&before, &after);
 	refusal = RefusePair(WorkflowMachine(before.version), &before, after.state, &edge);

@@ -9,29 +9,8 @@
 #include "store.h"
 #include "transition.h"
 
-static int	CompareIds(const void *a, const void *b);
-static int	SortIds(pg_uuid_t *ids, int count);
 static Outcome *LockOutcomes(const pg_uuid_t *ids, int count, const char *trigger);
 static void ReturnOutcome(ReturnSetInfo *result, const Outcome *outcome);
-
-static int
-CompareIds(const void *a, const void *b)
-{
-	return memcmp(a, b, UUID_LEN);
-}
-
-/* Sort ids and drop repetitions; return how many are left. */
-static int
-SortIds(pg_uuid_t *ids, int count)
-{
-	int			kept = 0;
-
-	qsort(ids, count, sizeof(pg_uuid_t), CompareIds);
-	for (int i = 0; i < count; i++)
-		if (kept == 0 || !UuidEquals(&ids[kept - 1], &ids[i]))
-			ids[kept++] = ids[i];
-	return kept;
-}
 
 /* Lock albums and decide each; the outcomes are ordered by id, a refusal PF005 for each id that is not there. */
 static Outcome *
@@ -113,7 +92,7 @@ PHOTOFLOW_FUNCTION(photoflow_fire_many)
 	given = UuidArrayElements(PG_GETARG_ARRAYTYPE_P(0), "album_ids", &count);
 	ids = palloc(sizeof(pg_uuid_t) * Max(count, 1));
 	memcpy(ids, given, sizeof(pg_uuid_t) * count);
-	distinct = SortIds(ids, count);
+	distinct = UuidSortUnique(ids, count);
 	outcomes = LockOutcomes(ids, distinct, trigger);
 	for (int i = 0; i < distinct && strcmp(onError, "abort") == 0; i++)
 		if (outcomes[i].refusal)
@@ -122,7 +101,7 @@ PHOTOFLOW_FUNCTION(photoflow_fire_many)
 	/* report in the caller's order; an id given again was reported already */
 	for (int i = 0; i < count; i++)
 	{
-		pg_uuid_t  *found = bsearch(&given[i], ids, distinct, sizeof(pg_uuid_t), CompareIds);
+		pg_uuid_t  *found = bsearch(&given[i], ids, distinct, sizeof(pg_uuid_t), UuidCompare);
 		Outcome    *outcome = &outcomes[found - ids];
 
 		if (outcome->reported)

@@ -161,6 +161,7 @@ AlbumMachine(const pg_uuid_t *org, const pg_uuid_t *album)
 	int			version = 0;
 	bool		found = false;
 
+	InstallationRequire("Albums", ACL_SELECT);
 	if (tenant && !UuidEquals(tenant, org))
 		return NULL;
 	StoreBegin();
@@ -214,6 +215,7 @@ PHOTOFLOW_FUNCTION(photoflow_guard_photo_voted)
 	Datum		values[2] = {UUIDPGetDatum(org), UUIDPGetDatum(album)};
 	bool		voted = false;
 
+	InstallationRequire("Albums", ACL_SELECT);
 	if (tenant == NULL || UuidEquals(tenant, org))
 	{
 		StoreBegin();

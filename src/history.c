@@ -33,6 +33,7 @@ static void EndTransaction(XactEvent event, void *arg);
 static void EndSubtransaction(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg);
 static int	FirstOfLevel(int level);
 static int	FindAlbum(const Firing *firing, const pg_uuid_t *id);
+static void AttributeChange(Change *change, const Album *before);
 
 void
 HistoryInitialize(void)
@@ -167,15 +168,42 @@ FindAlbum(const Firing *firing, const pg_uuid_t *id)
 	return -1;
 }
 
-/* Return the firing that makes this very change, or NULL. */
+/* Return the firing that makes this very change, and the album's place in it; NULL when there is none. */
 Firing *
-FiringOf(const Album *before, const Album *after)
+FiringOf(const Album *before, const Album *after, int *index)
 {
 	for (Firing *firing = firings; firing; firing = firing->outer)
-		if (firing->from == before->state && firing->to == after->state && firing->fromVersion == before->version &&
-			firing->toVersion == after->version && (firing->everyAlbum || FindAlbum(firing, &before->id) >= 0))
+	{
+		if (firing->from != before->state || firing->to != after->state || firing->fromVersion != before->version ||
+			firing->toVersion != after->version)
+			continue;
+		*index = firing->everyAlbum ? -1 : FindAlbum(firing, &before->id);
+		if (firing->everyAlbum || (*index >= 0 && !firing->passed[*index]))
 			return firing;
+	}
 	return NULL;
+}
+
+/* Name the change: by its firing, or by the edge that a plain UPDATE has taken. */
+static void
+AttributeChange(Change *change, const Album *before)
+{
+	Firing	   *firing = change->firing;
+
+	UuidV7(&change->id);
+	if (firing == NULL)
+	{
+		change->edge = EnforceEdge(change->machine, before, change->to);
+		change->trigger = change->edge ? change->machine->triggers[change->edge->trigger] : TRIGGER_UNKNOWN;
+		return;
+	}
+	change->edge = firing->edge;
+	change->trigger = firing->trigger;
+	if (firing->everyAlbum)
+		return;
+	firing->passed[change->index] = true;
+	firing->npassed++;
+	firing->transitions[change->index] = change->id;
 }
 
 PHOTOFLOW_FUNCTION(photoflow_collect_transition)
@@ -192,28 +220,22 @@ PHOTOFLOW_FUNCTION(photoflow_collect_transition)
 				 errmsg("function \"%s\" must be fired AFTER UPDATE FOR EACH ROW", "collect_transition")));
 	AlbumFromSlot(trigger->tg_relation, trigger->tg_trigslot, &before);
 	AlbumFromSlot(trigger->tg_relation, trigger->tg_newslot, &after);
-	if (before.state == after.state && before.version == after.version)
-		return PointerGetDatum(NULL);
 	memset(&change, 0, sizeof(change));
-	change.firing = FiringOf(&before, &after);
-	if (change.firing && !change.firing->everyAlbum)
-		return PointerGetDatum(NULL);	/* fire() has collected it */
+	change.firing = FiringOf(&before, &after, &change.index);
 	if (change.firing == NULL)
+	{
+		/* fire() may lead to the same state again; for a plain UPDATE that is no change */
+		if (before.state == after.state && before.version == after.version)
+			return PointerGetDatum(NULL);
 		EnforceRow(&before, &after);
+	}
 	change.org = after.org;
 	change.album = after.id;
 	change.from = before.state;
 	change.to = after.state;
 	change.machine = WorkflowMachine(after.version);
 	change.fromMachine = before.version == after.version ? change.machine : WorkflowMachine(before.version);
-	if (change.firing)
-		change.trigger = change.firing->trigger;
-	else
-	{
-		change.edge = EnforceEdge(change.machine, &before, after.state);
-		change.trigger = change.edge ? change.machine->triggers[change.edge->trigger] : TRIGGER_UNKNOWN;
-	}
-	UuidV7(&change.id);
+	AttributeChange(&change, &before);
 	HistoryCollect(&change);
 	return PointerGetDatum(NULL);
 }

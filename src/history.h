@@ -11,7 +11,7 @@
 
 /*
  * A firing is a change of state that photoflow itself is making: already decided, so that the triggers on
- * "Albums" let it pass, and already collected. Firings nest when a user's trigger fires another album.
+ * "Albums" let it pass, each album once. Firings nest when a user's trigger fires another album.
  */
 typedef struct Firing
 {
@@ -29,6 +29,8 @@ typedef struct Firing
 	Datum		reason;			/* text, or 0 */
 	Datum		args;			/* jsonb, or 0 */
 	const pg_uuid_t *compensates;	/* the transition that a rollback takes back, or NULL */
+	bool	   *passed;			/* parallel to albums: its change has been collected */
+	int			npassed;
 	pg_uuid_t  *transitions;	/* results, parallel to albums */
 	pg_uuid_t  *tags;			/* the stages created; all zero where none was */
 } Firing;
@@ -55,7 +57,7 @@ extern void HistoryFlush(void);
 
 extern void FiringBegin(Firing *firing);
 extern void FiringEnd(Firing *firing);
-extern Firing *FiringOf(const Album *before, const Album *after);
+extern Firing *FiringOf(const Album *before, const Album *after, int *index);
 
 /* record.c */
 extern void RecordChanges(Change *changes, int count);

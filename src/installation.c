@@ -9,6 +9,7 @@
 #include "access/htup_details.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "miscadmin.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
@@ -64,6 +65,20 @@ InstallationGetIfAny(void)
 		generation++;
 	installation = found;
 	return &installation;
+}
+
+/*
+ * Refuse callers who have no privilege, on the table or on a column of it, to do what is then done in the owner's
+ * name: reading in the owner's name must not tell more than the caller may read.
+ */
+void
+InstallationRequire(const char *table, AclMode privilege)
+{
+	Oid			relid = get_relname_relid(table, InstallationGet()->schemaOid);
+
+	if (OidIsValid(relid) && pg_class_aclcheck(relid, GetUserId(), privilege) != ACLCHECK_OK &&
+		pg_attribute_aclcheck_all(relid, GetUserId(), privilege, ACLMASK_ANY) != ACLCHECK_OK)
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, table);
 }
 
 uint64

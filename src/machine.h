@@ -12,7 +12,7 @@
 #define MACHINE_MAX_STATES 256
 #define MACHINE_MAX_TRIGGERS 256
 #define MACHINE_MAX_EDGES 1024
-#define MACHINE_MAX_ROLES 64
+#define MACHINE_MAX_ROLES 63		/* 64 bits together mean: all of them, and any other */
 #define MACHINE_NONE (-1)
 #define MACHINE_ALL_ROLES UINT64_MAX
 

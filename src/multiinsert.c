@@ -7,6 +7,7 @@
  */
 #include "multiinsert.h"
 
+#include "access/genam.h"
 #include "access/heapam.h"
 #include "access/table.h"
 #include "access/tableam.h"
@@ -19,23 +20,50 @@
 /* as COPY: what one table_multi_insert() gets */
 #define ROWS_AT_ONCE 1000
 
+static bool IndexesArePlain(Relation relation);
 static void InsertBatch(ResultRelInfo *target, EState *estate, TupleTableSlot **slots, int count,
 						BulkInsertState bulk);
 
-/* Say whether the table is plain and has just these columns, in this order. */
+/*
+ * Say whether the table is plain and has just these columns, in this order. The filler's rows keep the NOT NULLs
+ * that are named; any other constraint, and any index that is more than columns, is the ordinary INSERT's to check.
+ */
 bool
-MultiInsertSuits(Relation relation, const char *const *columns, int ncolumns)
+MultiInsertSuits(Relation relation, const PlainColumn *columns, int ncolumns)
 {
 	TupleDesc	desc = RelationGetDescr(relation);
 
 	if (relation->rd_rel->relkind != RELKIND_RELATION || relation->rd_rel->relispartition ||
-		relation->trigdesc != NULL || relation->rd_rules != NULL || desc->natts != ncolumns)
+		relation->trigdesc != NULL || relation->rd_rules != NULL || desc->natts != ncolumns ||
+		(desc->constr && desc->constr->num_check > 0))
 		return false;
 	for (int i = 0; i < ncolumns; i++)
-		if (strcmp(NameStr(TupleDescAttr(desc, i)->attname), columns[i]) != 0 ||
-			TupleDescAttr(desc, i)->attgenerated != '\0')
+	{
+		Form_pg_attribute attribute = TupleDescAttr(desc, i);
+
+		if (strcmp(NameStr(attribute->attname), columns[i].name) != 0 || attribute->atttypid != columns[i].type ||
+			attribute->atttypmod != -1 || attribute->attnotnull != columns[i].notNull ||
+			attribute->attgenerated != '\0' || attribute->attidentity != '\0')
 			return false;
-	return true;
+	}
+	return IndexesArePlain(relation);
+}
+
+static bool
+IndexesArePlain(Relation relation)
+{
+	bool		plain = true;
+	ListCell   *cell;
+
+	foreach(cell, RelationGetIndexList(relation))
+	{
+		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
+
+		plain = plain && index->rd_index->indimmediate && !index->rd_index->indisexclusion &&
+			RelationGetIndexExpressions(index) == NIL && RelationGetIndexPredicate(index) == NIL;
+		index_close(index, AccessShareLock);
+	}
+	return plain;
 }
 
 /* Insert rows that the filler makes; the caller holds a RowExclusiveLock and may insert. */
@@ -63,8 +91,6 @@ MultiInsert(Relation relation, int count, RowFiller fill, void *state)
 		ExecClearTuple(slot);
 		fill(state, i, slot->tts_values, slot->tts_isnull);
 		ExecStoreVirtualTuple(slot);
-		if (RelationGetDescr(relation)->constr)
-			ExecConstraints(target, slot, estate);
 		if (++filled == room || i == count - 1)
 		{
 			InsertBatch(target, estate, slots, filled, bulk);

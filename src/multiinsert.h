@@ -11,7 +11,15 @@
 /* Fill in row number index; what is not touched keeps the value of the row before. */
 typedef void (*RowFiller) (void *state, int index, Datum *values, bool *nulls);
 
-extern bool MultiInsertSuits(Relation relation, const char *const *columns, int ncolumns);
+/* a column as the table must have it */
+typedef struct PlainColumn
+{
+	const char *name;
+	Oid			type;
+	bool		notNull;
+} PlainColumn;
+
+extern bool MultiInsertSuits(Relation relation, const PlainColumn *columns, int ncolumns);
 extern void MultiInsert(Relation relation, int count, RowFiller fill, void *state);
 
 #endif

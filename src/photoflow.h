@@ -30,10 +30,8 @@
 #define ERRCODE_PF_CROSS_TENANT MAKE_SQLSTATE('P', 'F', '0', '1', '1')
 #define ERRCODE_PF_ROW_IS_DELETED MAKE_SQLSTATE('P', 'F', '0', '2', '1')
 #define ERRCODE_PF_TABLES_OUT_OF_DATE MAKE_SQLSTATE('P', 'F', '0', '4', '0')
-#define ERRCODE_PF_DATA_WOULD_BE_LOST MAKE_SQLSTATE('P', 'F', '0', '4', '1')
 
 /* numbers of domain.md's enums that C needs; names and numbers of states live in the workflow */
-#define TAG_STATUS_PENDING 0
 #define TAG_STATUS_SYNCING 1
 #define TAG_STATUS_READY 2
 
@@ -72,6 +70,8 @@ extern char *JsonTextArray(const char *const *values, int count);
 extern void UuidV7(pg_uuid_t *result);
 extern char *UuidText(const pg_uuid_t *value);
 extern bool UuidParse(const char *text, pg_uuid_t *result);
+extern int	UuidCompare(const void *a, const void *b);
+extern int	UuidSortUnique(pg_uuid_t *ids, int count);
 
 static inline bool
 UuidEquals(const pg_uuid_t *a, const pg_uuid_t *b)

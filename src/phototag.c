@@ -20,19 +20,23 @@ PhotoTagFind(PhotoTag *tag, const pg_uuid_t *id)
 	const pg_uuid_t *org = ContextRequireOrg();
 	Datum		values[2] = {UUIDPGetDatum(id), UUIDPGetDatum(org)};
 
+	InstallationRequire("PhotoProcs", ACL_UPDATE);
 	tag->id = *id;
 	ReadTag(tag, StoreRun(org ? PLAN_TAG_FIND : PLAN_TAG_FIND_ANYWHERE, values, NULL));
 }
 
 /*
  * Lock the tag and read it anew. Whoever adds, removes or moves photos of a tag holds this lock, so that two of
- * them never give the same position twice. It does not disturb foreign key checks.
+ * them never give the same position twice. The album is locked first, as by fire() and vote(): none of them waits
+ * for another in a circle, and what a guard saw stays true. It does not disturb foreign key checks.
  */
 void
 PhotoTagLock(PhotoTag *tag)
 {
 	Datum		values[2] = {UUIDPGetDatum(&tag->id), UUIDPGetDatum(&tag->org)};
+	Datum		album[3] = {UUIDPGetDatum(&tag->album), Int32GetDatum(1), UUIDPGetDatum(&tag->org)};
 
+	(void) StoreRun(PLAN_ALBUM_LOCK_IN_ORG, album, NULL);
 	ReadTag(tag, StoreRun(PLAN_TAG_LOCK, values, NULL));
 }
 
@@ -48,13 +52,6 @@ ReadTag(PhotoTag *tag, uint64 found)
 	tag->type = StoreInt(0, 3);
 	tag->status = StoreInt(0, 4);
 	tag->workflow = StoreInt(0, 5);
-}
-
-/* For qsort() and bsearch() over uuids, or over structs that begin with one. */
-int
-CompareUuids(const void *a, const void *b)
-{
-	return memcmp(a, b, UUID_LEN);
 }
 
 /* Raise 22004 when an argument that is needed is NULL. */

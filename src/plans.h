@@ -25,7 +25,7 @@ STORE_PLAN(PLAN_WORKFLOW_PUBLISH, STORE_CALLER,
  * --- album.c ---
  *
  * $1 id or ids, $2 the number of ids, $3 organization. One album is asked for by itself, which is the everyday case;
- * for many see photo.c below about the generate_series().
+ * for many see vote.c and sync.c below about the generate_series().
  */
 #define ALBUM_COLUMNS "SELECT a.[Id], a.[OrgId], a.[AlbumState], a.[WorkflowVersion], a.[IsDeleted] FROM "
 #define ALBUMS_NAMED \
@@ -84,7 +84,7 @@ STORE_PLAN(PLAN_TAGS_CREATE, STORE_OWNER,
 		   "FROM ROWS FROM (pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.generate_series(1, $5)) "
 		   "AS stage (album, id, n) "
 		   "WHERE NOT EXISTS (SELECT FROM {AlbumTags} tag WHERE tag.[OrgId] == $1 AND tag.[AlbumId] == stage.album "
-		   "AND tag.[Type] == $2 AND NOT tag.[IsDeleted]) RETURNING [Id]",
+		   "AND tag.[Type] == $2 AND NOT tag.[IsDeleted]) RETURNING [Id], [AlbumId]",
 		   UUIDOID, INT4OID, UUIDARRAYOID, UUIDARRAYOID, INT4OID)
 STORE_PLAN(PLAN_ALBUMS_ARCHIVE, STORE_OWNER,
 		   "UPDATE {Albums} AS a SET [IsArchive] = true "
@@ -120,7 +120,7 @@ STORE_PLAN(PLAN_URL_IN_ORG, STORE_OWNER, "SELECT [OrgId] FROM {PublicUrls} WHERE
 		   UUIDOID, UUIDOID)
 STORE_PLAN(PLAN_URL_ORG, STORE_OWNER, "SELECT [OrgId] FROM {PublicUrls} WHERE [Id] == $1", UUIDOID)
 
-/* --- report.c; $1 organization, $2 album --- */
+/* --- permitted.c, diagram.c; $1 organization, $2 album --- */
 STORE_PLAN(PLAN_HISTORY_READ, STORE_OWNER | STORE_READ,
 		   "SELECT [Id], [FromState], [Trigger], [ToState], [UserId], [Role]::pg_catalog.text, [Reason], [Args], [CreatedAt], "
 		   "[Compensates], [WorkflowVersion], [FromVersion] "
@@ -135,7 +135,7 @@ STORE_PLAN(PLAN_REMAP_MOVE, STORE_CALLER,
 		   "UPDATE {Albums} SET [WorkflowVersion] = $2, [AlbumState] = $4 WHERE [WorkflowVersion] == $1 AND [AlbumState] == $3",
 		   INT4OID, INT4OID, INT4OID, INT4OID)
 
-/* --- photo.c ---
+/* --- phototag.c, sync.c, vote.c, reorder.c ---
  *
  * An array's length is not known when a plan is made: the planner takes it for 10 elements, and on a table that is
  * small then it may choose to compare each element with each row, for as long as the plan is kept. The
@@ -225,7 +225,7 @@ STORE_PLAN(PLAN_VOTE_PHOTOS_ANYWHERE, STORE_OWNER | STORE_LATEST,
 STORE_PLAN(PLAN_VOTE_LOCK_ALBUMS, STORE_OWNER,
 		   "SELECT a.[Id], a.[AlbumState], a.[WorkflowVersion], a.[IsDeleted]"
 		   " FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.generate_series(1, $3)) AS v (id, n)"
-		   " JOIN {Albums} AS a ON a.[Id] == v.id WHERE a.[OrgId] == $1 ORDER BY a.[Id] FOR SHARE OF a",
+		   " JOIN {Albums} AS a ON a.[Id] == v.id WHERE a.[OrgId] == $1 ORDER BY a.[Id] FOR NO KEY UPDATE OF a",
 		   UUIDOID, UUIDARRAYOID, INT4OID)
 STORE_PLAN(PLAN_VOTE_WRITE, STORE_CALLER,
 		   "UPDATE {PhotoProcs} AS p SET [Voted] = $4, [ModifiedAt] = $5"

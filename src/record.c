@@ -10,6 +10,7 @@
 
 #include "access/table.h"
 #include "access/xact.h"
+#include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
 
@@ -46,7 +47,7 @@ static void CreateTags(const Change *group, int count);
 static void ArchiveAlbums(const Change *group, int count);
 static void SendEvents(const Change *group, int count, TimestampTz now);
 static Datum AlbumArray(const Change *group, int count);
-static int	CompareUuids(const void *a, const void *b);
+static void NoteTag(const Change *group, int count, const pg_uuid_t *ids, const pg_uuid_t *tag, const pg_uuid_t *album);
 static char *BuildEvent(const Change *change, const char *message, TimestampTz now);
 
 /* Write changes, in as few statements as their groups allow; reorders them. */
@@ -190,8 +191,13 @@ FillHistory(void *state, int index, Datum *values, bool *nulls)
 static bool
 MultiInsertHistory(const Change *group, int count, Datum *values, const char *nulls)
 {
-	static const char *const columns[HISTORY_ARGC] = {"OrgId", "AlbumId", "Id", "WorkflowVersion", "FromState", "ToState",
-		"CreatedAt", "Trigger", "UserId", "Role", "Reason", "Args", "Compensates", "FromVersion"};
+	static const PlainColumn columns[HISTORY_ARGC] = {
+		{"OrgId", UUIDOID, true}, {"AlbumId", UUIDOID, true}, {"Id", UUIDOID, true}, {"WorkflowVersion", INT4OID, true},
+		{"FromState", INT4OID, true}, {"ToState", INT4OID, true}, {"CreatedAt", TIMESTAMPTZOID, true},
+		{"Trigger", VARCHAROID, true}, {"UserId", UUIDOID, false}, {"Role", VARCHAROID, false},
+		{"Reason", TEXTOID, false}, {"Args", JSONBOID, false}, {"Compensates", UUIDOID, false},
+		{"FromVersion", INT4OID, false}
+	};
 	HistoryRows rows = {group, values, nulls};
 	Relation	history = table_open(InstallationGet()->history, RowExclusiveLock);
 	bool		suits = MultiInsertSuits(history, columns, HISTORY_ARGC);
@@ -221,18 +227,20 @@ CreateTags(const Change *group, int count)
 	values[4] = Int32GetDatum(count);
 	created = StoreRun(PLAN_TAGS_CREATE, values, NULL);
 	for (uint64 row = 0; group->firing && row < created; row++)
-	{
-		const pg_uuid_t *id = StoreUuid(row, 1);
-		const pg_uuid_t *found = bsearch(id, ids, count, sizeof(pg_uuid_t), CompareUuids);
-
-		group->firing->tags[group[found - ids].index] = *id;
-	}
+		NoteTag(group, count, ids, StoreUuid(row, 1), StoreUuid(row, 2));
 }
 
-static int
-CompareUuids(const void *a, const void *b)
+/* Tell the firing which stage an album got: found by its id, or by the album where a trigger changed the id. */
+static void
+NoteTag(const Change *group, int count, const pg_uuid_t *ids, const pg_uuid_t *tag, const pg_uuid_t *album)
 {
-	return memcmp(a, b, UUID_LEN);
+	const pg_uuid_t *found = bsearch(tag, ids, count, sizeof(pg_uuid_t), UuidCompare);
+	int			index = found ? (int) (found - ids) : 0;
+
+	while (index < count && !UuidEquals(&group[index].album, album))
+		index++;
+	if (index < count)
+		group->firing->tags[group[index].index] = *tag;
 }
 
 static void

@@ -8,6 +8,7 @@
  */
 #include "photoflow.h"
 
+#include "access/xact.h"
 #include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -34,6 +35,7 @@ static void CheckMap(const Mapping *mapping);
 static StateCount *CountStates(int version, int *count);
 static int64 AlbumsIn(const StateCount *counts, int count, int value);
 static void MoveState(const Mapping *mapping, int from, int to);
+static void MoveAll(const Mapping *mapping, StateCount *counts, int count);
 static char *ReportState(const Mapping *mapping, const char *name, int64 albums, ReturnSetInfo *result);
 
 /* Return the state of the new version that a state goes to, or -1 and the problem. */
@@ -164,6 +166,32 @@ MoveState(const Mapping *mapping, int from, int to)
 	PG_END_TRY();
 }
 
+/* Move every state, and again while others' commits bring albums of the old version into states already done. */
+static void
+MoveAll(const Mapping *mapping, StateCount *counts, int count)
+{
+	while (count > 0)
+	{
+		for (int i = 0; i < count; i++)
+		{
+			char	   *problem;
+			int			target = MapState(mapping, WorkflowStateName(mapping->from, counts[i].value), &problem);
+
+			if (target == MACHINE_NONE)
+				ereport(ERROR,
+						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						 errmsg("albums in state \"%s\" map to nothing", WorkflowStateName(mapping->from, counts[i].value)),
+						 errdetail_internal("%s", WorkflowProblemsJson(list_make1(problem))),
+						 errhint("Map the state with \"state_map\", or move those albums first.")));
+			MoveState(mapping, counts[i].value, mapping->to->states[target].value);
+		}
+		if (IsolationUsesXactSnapshot())
+			return;
+		CHECK_FOR_INTERRUPTS();
+		counts = CountStates(mapping->from->version, &count);
+	}
+}
+
 PHOTOFLOW_FUNCTION(photoflow_migrate_albums)
 {
 	Mapping		mapping;
@@ -200,13 +228,6 @@ PHOTOFLOW_FUNCTION(photoflow_migrate_albums)
 				 errmsg("albums are in states that workflow version %d does not have", mapping.to->version),
 				 errdetail_internal("%s", WorkflowProblemsJson(problems)),
 				 errhint("Map them with \"state_map\"; dry_run => true shows the whole mapping.")));
-	for (int i = 0; i < count; i++)
-	{
-		char	   *problem;
-		int			target = MapState(&mapping, WorkflowStateName(mapping.from, counts[i].value), &problem);
-
-		if (target != MACHINE_NONE)
-			MoveState(&mapping, counts[i].value, mapping.to->states[target].value);
-	}
+	MoveAll(&mapping, counts, count);
 	return (Datum) 0;
 }

@@ -55,7 +55,7 @@ SortPlaces(const pg_uuid_t *ids, int count)
 		places[i].position = i;
 		places[i].found = false;
 	}
-	qsort(places, count, sizeof(Place), CompareUuids);	/* the id comes first in a Place */
+	qsort(places, count, sizeof(Place), UuidCompare);	/* the id comes first in a Place */
 	for (int i = 1; i < count; i++)
 	{
 		JsonText	detail;
@@ -86,7 +86,7 @@ MovePhotos(const PhotoTag *tag, Place *places, int count)
 
 	for (uint64 row = 0; row < nphotos; row++)
 	{
-		Place	   *place = bsearch(StoreUuid(row, 1), places, count, sizeof(Place), CompareUuids);
+		Place	   *place = bsearch(StoreUuid(row, 1), places, count, sizeof(Place), UuidCompare);
 		int			position = place ? place->position : next++;
 
 		if (place)

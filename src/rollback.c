@@ -67,22 +67,29 @@ CheckNewest(const Machine *machine, const Album *album, bool found, const Newest
 	if (newest->migrates)
 		RefusalRaise(RefuseRollback(&album->id, "a migration to another workflow version is not rolled back",
 									"Migrate the albums back with photoflow.migrate_albums()."));
+	if (MachineStateByValue(machine, newest->from) == MACHINE_NONE)
+		RefusalRaise(RefuseRollback(&album->id, "newest transition of the album came from a state that its workflow does not have",
+									"Its history is another album's or another version's; see photoflow.album_history(id)."));
 	if (newest->to != album->state || newest->version != album->version)
-		RefusalRaise(RefuseConflict(machine, album, machine->states[MachineStateByValue(machine, newest->to)].name));
+		RefusalRaise(RefuseConflict(machine, album, WorkflowStateName(machine, newest->to)));
 }
 
-/* Return the edge that is taken back, NULL when the definition no longer knows it; raise PF003 for the role. */
+/* Return the edge that is taken back, NULL when there is none; raise PF003 or PF001 for the role. */
 static const MachineEdge *
 CompensatedEdge(const Machine *machine, const Album *album, const Newest *newest)
 {
 	const MachineEdge *edge;
 	Album		before = *album;
+	MachineVerdict verdict;
 
 	before.state = newest->from;
-	if (MachineDecide(machine, MachineStateByValue(machine, newest->from),
-					  MachineTriggerByName(machine, newest->trigger), WorkflowRoles(machine),
-					  &edge) == MACHINE_WRONG_ROLE)
+	verdict = MachineDecide(machine, MachineStateByValue(machine, newest->from),
+							MachineTriggerByName(machine, newest->trigger), WorkflowRoles(machine), &edge);
+	if (verdict == MACHINE_WRONG_ROLE)
 		RefusalRaise(RefuseRole(machine, &before, edge));
+	if (verdict == MACHINE_NO_EDGE && WorkflowRoles(machine) != MACHINE_ALL_ROLES)
+		RefusalRaise(RefuseRollback(&album->id, "newest change of the album was made past the machine",
+									"Only the owner of the tables, or a super role, takes it back."));
 	return edge;
 }
 

@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "executor/spi.h"
+#include "nodes/parsenodes.h"
 #include "utils/array.h"
 #include "utils/uuid.h"
 
@@ -40,6 +41,7 @@ typedef enum StorePlan
 
 extern const Installation *InstallationGet(void);
 extern const Installation *InstallationGetIfAny(void);
+extern void InstallationRequire(const char *table, AclMode privilege);
 extern uint64 InstallationGeneration(void);
 extern void InstallationInitialize(void);
 

@@ -130,6 +130,8 @@ CompareStored(const SyncCall *call, SyncDiff *diff, IdSet *open, uint64 nstored)
 				diff->gone[diff->ngone++] = *StoreUuid(row, 1);
 			continue;
 		}
+		if (diff->fates[index] != FILE_NEW)
+			continue;			/* the same file twice: only where the unique index is gone */
 		if (!StoreIsNull(row, 4))
 			thumbnail = SliceDatum(StoreDatum(row, 4));
 		diff->fates[index] = FILE_UNCHANGED;

@@ -5,8 +5,9 @@
  * - An outcome is what became of one album: a transition, or a refusal.
  *
  * Order: lock the albums (by id, so that two sessions never wait for each other), decide each one, ask its guards
- * with a snapshot taken under the lock, change the rows, then write what the changes bring. Votes and syncs that
- * a guard looks at take a share lock on the album, so a guard's answer stays true until the commit.
+ * with a snapshot taken under the lock, change the rows; the triggers on "Albums" write what the changes bring.
+ * Votes and syncs that a guard looks at take the same lock on the album, so a guard's answer stays true until the
+ * commit.
  * The UPDATE runs as the caller: who may not update albums may not fire.
  */
 #include "photoflow.h"
@@ -22,7 +23,6 @@
 
 static bool CheckExpected(Outcome *outcome, const char *expected);
 static int	CompareOutcomes(const void *a, const void *b);
-static void CollectFiring(Firing *firing, Outcome **outcomes, int count);
 static void UpdateAlbums(const Firing *firing, const Outcome *first, int count, bool unarchive);
 
 /* Return a text argument that must be given. */
@@ -98,12 +98,12 @@ TransitionChange(Firing *firing, Outcome **outcomes, int count, bool unarchive)
 	firing->albums = albums;
 	firing->transitions = palloc(sizeof(pg_uuid_t) * count);
 	firing->tags = palloc0(sizeof(pg_uuid_t) * count);
+	firing->passed = palloc0(sizeof(bool) * count);
+	firing->npassed = 0;
 	FiringBegin(firing);
 	PG_TRY();
 	{
-		CollectFiring(firing, outcomes, count);
 		UpdateAlbums(firing, outcomes[0], count, unarchive);
-		HistoryFlush();			/* the statement's trigger has done it, unless it is detached */
 	}
 	PG_FINALLY();
 	{
@@ -114,29 +114,6 @@ TransitionChange(Firing *firing, Outcome **outcomes, int count, bool unarchive)
 	{
 		outcomes[i]->transition = firing->transitions[i];
 		outcomes[i]->tag = firing->tags[i];
-	}
-}
-
-static void
-CollectFiring(Firing *firing, Outcome **outcomes, int count)
-{
-	Change		change;
-
-	memset(&change, 0, sizeof(change));
-	change.org = outcomes[0]->album.org;
-	change.machine = change.fromMachine = firing->machine;
-	change.edge = firing->edge;
-	change.trigger = firing->trigger;
-	change.from = firing->from;
-	change.to = firing->to;
-	change.firing = firing;
-	for (int i = 0; i < count; i++)
-	{
-		change.album = outcomes[i]->album.id;
-		change.index = i;
-		UuidV7(&change.id);
-		firing->transitions[i] = change.id;
-		HistoryCollect(&change);
 	}
 }
 
@@ -171,6 +148,11 @@ UpdateAlbums(const Firing *firing, const Outcome *first, int count, bool unarchi
 				(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
 				 errmsg("%d of %d albums did not change their state", count - changed, count),
 				 errhint("A BEFORE UPDATE trigger or a policy on \"Albums\" keeps the rows from being changed.")));
+	if (firing->npassed != count)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("trigger \"00_PhotoflowTransitionCollect\" on \"Albums\" did not fire"),
+				 errhint("It is disabled or missing, and history would have a hole: SELECT photoflow.attach().")));
 }
 
 /* Group outcomes that one UPDATE can change: same organization, version and edge. Refused ones come last. */
@@ -226,15 +208,13 @@ TransitionTuple(FunctionCallInfo fcinfo, const Outcome *outcome, int toValue)
 	TupleDesc	desc;
 	Datum		values[5];
 	bool		nulls[5] = {false, false, false, false, false};
-	int			from = MachineStateByValue(outcome->machine, outcome->album.state);
-	int			to = MachineStateByValue(outcome->machine, toValue);
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	values[0] = UUIDPGetDatum(&outcome->transition);
 	values[1] = UUIDPGetDatum(&outcome->album.id);
-	values[2] = CStringGetTextDatum(outcome->machine->states[from].name);
-	values[3] = CStringGetTextDatum(outcome->machine->states[to].name);
+	values[2] = CStringGetTextDatum(WorkflowStateName(outcome->machine, outcome->album.state));
+	values[3] = CStringGetTextDatum(WorkflowStateName(outcome->machine, toValue));
 	values[4] = UUIDPGetDatum(&outcome->tag);
 	nulls[4] = UuidEquals(&outcome->tag, &none);
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));

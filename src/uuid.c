@@ -83,6 +83,26 @@ UuidV7(pg_uuid_t *result)
 	memcpy(result->data + 8, &low, 8);
 }
 
+/* For qsort() and bsearch() over uuids, or over structs that begin with one. */
+int
+UuidCompare(const void *a, const void *b)
+{
+	return memcmp(a, b, UUID_LEN);
+}
+
+/* Sort uuids and drop repetitions; return how many are left. */
+int
+UuidSortUnique(pg_uuid_t *ids, int count)
+{
+	int			kept = 0;
+
+	qsort(ids, count, sizeof(pg_uuid_t), UuidCompare);
+	for (int i = 0; i < count; i++)
+		if (kept == 0 || !UuidEquals(&ids[kept - 1], &ids[i]))
+			ids[kept++] = ids[i];
+	return kept;
+}
+
 /* Return the canonical text of a uuid, palloc'd. */
 char *
 UuidText(const pg_uuid_t *value)

@@ -25,19 +25,6 @@ static void LockRatableAlbums(const VotePhoto *photos, int count);
 static void RequireRating(const pg_uuid_t *album, int value, int version);
 static int	WriteVotes(const VotePhoto *photos, int count, bool voted);
 
-/* Sort ids and drop repetitions; return how many are left. */
-static int
-SortUnique(pg_uuid_t *ids, int count)
-{
-	int			kept = 0;
-
-	qsort(ids, count, sizeof(pg_uuid_t), CompareUuids);
-	for (int i = 0; i < count; i++)
-		if (i == 0 || !UuidEquals(&ids[i], &ids[kept - 1]))
-			ids[kept++] = ids[i];
-	return kept;
-}
-
 PHOTOFLOW_FUNCTION(photoflow_vote)
 {
 	int			changed = 0;
@@ -48,9 +35,10 @@ PHOTOFLOW_FUNCTION(photoflow_vote)
 	RequireArgument(fcinfo, 0, "photo_ids");
 	RequireArgument(fcinfo, 1, "voted");
 	(void) ContextRequireOrg();
+	InstallationRequire("PhotoProcs", ACL_UPDATE);
 	StoreBegin();
 	ids = UuidArrayElements(PG_GETARG_ARRAYTYPE_P(0), "photo_ids", &count);
-	count = SortUnique(ids, count);
+	count = UuidSortUnique(ids, count);
 	photos = ReadVotePhotos(ids, count);
 
 	/* the photos come ordered by organization; only the tables' owner can have several */
@@ -97,9 +85,9 @@ RefuseUnfound(const pg_uuid_t *ids, int count, const VotePhoto *photos, int foun
 
 	for (int i = 0; i < found; i++)
 		present[i] = photos[i].id;
-	qsort(present, found, sizeof(pg_uuid_t), CompareUuids);
+	qsort(present, found, sizeof(pg_uuid_t), UuidCompare);
 	for (int i = 0; i < count; i++)
-		if (bsearch(&ids[i], present, found, sizeof(pg_uuid_t), CompareUuids) == NULL)
+		if (bsearch(&ids[i], present, found, sizeof(pg_uuid_t), UuidCompare) == NULL)
 			missing[nmissing++] = ids[i];
 	RefuseMissingRows("PhotoProc", "photo", missing, nmissing);
 }
@@ -192,7 +180,7 @@ WriteVotes(const VotePhoto *photos, int count, bool voted)
 	for (int i = 0; i < count; i++)
 		ids[i] = photos[i].id;
 	/* sorted, so that two votes on the same photos lock them in the same order */
-	qsort(ids, count, sizeof(pg_uuid_t), CompareUuids);
+	qsort(ids, count, sizeof(pg_uuid_t), UuidCompare);
 	{
 		Datum		values[] = {UUIDPGetDatum(&photos[0].org), UuidArray(ids, count), Int32GetDatum(count),
 		BoolGetDatum(voted), TimestampTzGetDatum(GetCurrentTransactionStartTimestamp())};

@@ -11,6 +11,7 @@
 #include "photoflow.h"
 
 #include "access/xact.h"
+#include "catalog/pg_type.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/memutils.h"
@@ -106,8 +107,14 @@ ReadDefinition(int version)
 	StoreBegin();
 	if (StoreRun(PLAN_WORKFLOW_READ, &value, NULL) > 0)
 	{
-		MemoryContext spi = MemoryContextSwitchTo(caller);
+		MemoryContext spi;
 
+		if (SPI_gettypeid(SPI_tuptable->tupdesc, 1) != JSONBOID)
+			ereport(ERROR,
+					(errcode(ERRCODE_PF_TABLES_OUT_OF_DATE),
+					 errmsg("\"WorkflowVersions\".\"Definition\" is not of type jsonb"),
+					 errhint("Its type was changed: ALTER TABLE ... ALTER COLUMN \"Definition\" TYPE jsonb.")));
+		spi = MemoryContextSwitchTo(caller);
 		definition = DatumGetJsonbPCopy(StoreDatum(0, 1));
 		MemoryContextSwitchTo(spi);
 	}

@@ -149,7 +149,7 @@ SELECT photoflow.vote('{}');
 SELECT photoflow.sync_photos(:'stock', '[]');
 \echo :LAST_ERROR_SQLSTATE
 SET photoflow.org_id = :'org';
--- reading is photoflow's business, writing is done in the caller's name
+-- what is read in the owner's name is read for those only who may change photos
 SELECT inserted, updated, unchanged, removed FROM photoflow.sync_photos(:'stock', '[{"id": "e", "name": "e", "mimeType": "image/e"}]');
 \set VERBOSITY terse
 SELECT photoflow.sync_photos(:'stock', '[{"id": "f", "name": "f", "mimeType": "image/f"}]');

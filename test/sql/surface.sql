@@ -8,7 +8,8 @@ CREATE TEMP VIEW member AS
 	SELECT d.classid, d.objid, o.type AS kind, o.identity, e.extowner, obj_description(d.objid, d.classid::regclass::name) AS comment
 	FROM pg_depend d JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid
 		CROSS JOIN LATERAL pg_identify_object(d.classid, d.objid, d.objsubid) o
-	WHERE e.extname = 'photoflow' AND d.deptype = 'e';
+	WHERE e.extname = 'photoflow' AND d.deptype = 'e'
+		AND d.classid <> 'pg_type'::regclass;		-- row types of tables: members of their own since 17
 
 -- Names the roles of an ACL; the extension's owner is called (owner). MAINTAIN came with 17.
 CREATE FUNCTION pg_temp.access(acl aclitem[], kind "char", owner oid, extowner oid) RETURNS text LANGUAGE sql AS $$
