@@ -110,6 +110,13 @@ AlbumVersionIsNull(Relation relation, TupleTableSlot *slot)
 }
 
 int
+AlbumIdColumn(Relation relation)
+{
+	FindColumns(relation);
+	return columns.id;
+}
+
+int
 AlbumStateColumn(Relation relation)
 {
 	FindColumns(relation);
@@ -145,6 +152,8 @@ AlbumRead(const pg_uuid_t *id, bool lock, Album *album)
 	bool		found;
 
 	InstallationRequire("Albums", lock ? ACL_UPDATE : ACL_SELECT);
+	if (AlbumFetch(id, org, lock, album, &found))
+		return found;
 	StoreBegin();
 	found = StoreRun(org ? (lock ? PLAN_ALBUM_LOCK_IN_ORG : PLAN_ALBUM_READ_IN_ORG) :
 					 (lock ? PLAN_ALBUM_LOCK : PLAN_ALBUM_READ), values, NULL) > 0;

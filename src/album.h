@@ -22,10 +22,12 @@ extern void AlbumInitialize(void);
 extern void AlbumFromSlot(Relation relation, TupleTableSlot *slot, Album *album);
 extern bool AlbumStateIsNull(Relation relation, TupleTableSlot *slot);
 extern bool AlbumVersionIsNull(Relation relation, TupleTableSlot *slot);
+extern int	AlbumIdColumn(Relation relation);
 extern int	AlbumStateColumn(Relation relation);
 extern int	AlbumVersionColumn(Relation relation);
 
 extern bool AlbumRead(const pg_uuid_t *id, bool lock, Album *album);
+extern bool AlbumFetch(const pg_uuid_t *id, const pg_uuid_t *org, bool lock, Album *album, bool *found);
 extern Album *AlbumsLock(const pg_uuid_t *ids, int count, int *found);
 
 #endif

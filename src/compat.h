@@ -48,6 +48,17 @@
 #define LogTransactionalMessage(prefix, text, len) LogLogicalMessage((prefix), (text), (len), true, false)
 #endif
 
+/* 18 counts index searches for EXPLAIN, and tells deferrable keys apart */
+#if PG_VERSION_NUM < 180000
+#define BeginIndexScan(table, index, snapshot, nkeys, norderbys) \
+	index_beginscan((table), (index), (snapshot), (nkeys), (norderbys))
+#define PrimaryKeyIndex(table) RelationGetPrimaryKeyIndex(table)
+#else
+#define BeginIndexScan(table, index, snapshot, nkeys, norderbys) \
+	index_beginscan((table), (index), (snapshot), NULL, (nkeys), (norderbys))
+#define PrimaryKeyIndex(table) RelationGetPrimaryKeyIndex((table), false)
+#endif
+
 /* 18 writes it in front of a declaration and drops the macro that stood behind it */
 #if PG_VERSION_NUM < 180000
 #define pg_noreturn pg_attribute_noreturn()

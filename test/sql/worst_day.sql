@@ -81,6 +81,17 @@ SELECT to_state FROM photoflow.fire(:'album', 'ConfirmFeedback');
 \echo :LAST_ERROR_SQLSTATE
 ALTER TABLE "Albums" ENABLE TRIGGER "00_PhotoflowTransitionCollect";
 
+-- no primary key on "Id" alone, as Citus wants it: found and locked by a plan instead
+BEGIN;
+ALTER TABLE "Albums" DROP CONSTRAINT "Albums_pkey";
+SELECT from_state, to_state FROM photoflow.fire(:'album', 'RequestRevision');
+ALTER TABLE "Albums" ADD PRIMARY KEY ("OrgId", "Id");
+SELECT from_state, to_state FROM photoflow.fire(:'album', 'FinishRetouch');
+SELECT count(*) FROM photoflow.permitted_triggers(:'album');
+SET photoflow.org_id = 'a0000000-0000-4000-8000-000000000001';
+SELECT photoflow.can_fire(:'album', 'ConfirmFeedback');
+ROLLBACK;
+
 -- history that does not fit the album: one deleted and inserted again, with another workflow
 SELECT lab.album(886, 9, bare => true) AS album \gset
 SELECT to_state FROM photoflow.fire(:'album', 'Close');
