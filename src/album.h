@@ -11,7 +11,7 @@
 
 typedef struct Album
 {
-	pg_uuid_t	id;
+	pg_uuid_t	id;				/* first: albums are searched by it */
 	pg_uuid_t	org;
 	int			state;			/* as stored */
 	int			version;

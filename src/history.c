@@ -150,22 +150,9 @@ FiringEnd(Firing *firing)
 static int
 FindAlbum(const Firing *firing, const pg_uuid_t *id)
 {
-	int			low = 0;
-	int			high = firing->count - 1;
+	const Album *found = bsearch(id, firing->albums, firing->count, sizeof(Album), UuidCompare);
 
-	while (low <= high)
-	{
-		int			middle = (low + high) / 2;
-		int			order = memcmp(&firing->albums[middle].id, id, UUID_LEN);
-
-		if (order == 0)
-			return middle;
-		if (order < 0)
-			low = middle + 1;
-		else
-			high = middle - 1;
-	}
-	return -1;
+	return found ? (int) (found - firing->albums) : -1;
 }
 
 /* Return the firing that makes this very change, and the album's place in it; NULL when there is none. */
