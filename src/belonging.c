@@ -193,18 +193,14 @@ OrgFromParents(TriggerData *trigger, const pg_uuid_t *org, pg_uuid_t *copy)
 
 PHOTOFLOW_FUNCTION(photoflow_tenant_fill)
 {
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	TriggerData *trigger;
 	char	  **args;
 	pg_uuid_t	givenCopy;
 	pg_uuid_t	orgCopy;
 	const pg_uuid_t *given;
 	const pg_uuid_t *org;
 
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BEFORE(trigger->tg_event) ||
-		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event) || !TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function \"%s\" must be fired BEFORE INSERT FOR EACH ROW", "tenant_fill")));
+	trigger = RequireTrigger(fcinfo, "tenant_fill", BEFORE_INSERT_ROW, "BEFORE INSERT FOR EACH ROW");
 	args = TriggerArguments(trigger);
 	given = GetUuid(trigger, trigger->tg_trigtuple, "OrgId", &givenCopy);
 	org = ContextRequireOrg();
@@ -221,17 +217,13 @@ PHOTOFLOW_FUNCTION(photoflow_tenant_fill)
 
 PHOTOFLOW_FUNCTION(photoflow_tenant_keep)
 {
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	TriggerData *trigger;
 	char	  **args;
 	pg_uuid_t	oldOrg;
 	pg_uuid_t	newOrg;
 	pg_uuid_t	id;
 
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) ||
-		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event) || !TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function \"%s\" must be fired AFTER UPDATE FOR EACH ROW", "tenant_keep")));
+	trigger = RequireTrigger(fcinfo, "tenant_keep", AFTER_UPDATE_ROW, "AFTER UPDATE FOR EACH ROW");
 	args = TriggerArguments(trigger);
 	if (!GetUuid(trigger, trigger->tg_trigtuple, "OrgId", &oldOrg) ||
 		!GetUuid(trigger, trigger->tg_newtuple, "OrgId", &newOrg) || !UuidEquals(&oldOrg, &newOrg))

@@ -43,11 +43,7 @@ PHOTOFLOW_FUNCTION(photoflow_create_tables)
 	char	   *schema;
 	StepScope	scope;
 
-	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("\"data_schema\" must not be NULL"),
-				 errhint("Leave it out for schema public.")));
+	RequireArgument(fcinfo, 0, "data_schema", "Leave it out for schema public.");
 	schema = pstrdup(NameStr(*PG_GETARG_NAME(0)));
 	/* what is made inside CREATE EXTENSION becomes a member: not dumped, and dropped with the extension */
 	if (creating_extension)

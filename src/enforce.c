@@ -134,18 +134,14 @@ EnforceRow(const Album *before, const Album *after)
 
 PHOTOFLOW_FUNCTION(photoflow_refuse_state_change)
 {
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	TriggerData *trigger;
 	Album		before;
 	Album		after;
 	const MachineEdge *edge;
 	Refusal    *refusal;
 	int			index;
 
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) ||
-		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event) || !TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function \"%s\" must be fired AFTER UPDATE FOR EACH ROW", "refuse_state_change")));
+	trigger = RequireTrigger(fcinfo, "refuse_state_change", AFTER_UPDATE_ROW, "AFTER UPDATE FOR EACH ROW");
 	AlbumFromSlot(trigger->tg_relation, trigger->tg_trigslot, &before);
 	AlbumFromSlot(trigger->tg_relation, trigger->tg_newslot, &after);
 	if (FiringOf(&before, &after, &index))
@@ -184,7 +180,7 @@ CheckInitial(const Machine *machine, int state, bool isCurrent)
 
 PHOTOFLOW_FUNCTION(photoflow_initial_state)
 {
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	TriggerData *trigger;
 	Relation	relation;
 	Album		album;
 	const Machine *machine;
@@ -193,11 +189,7 @@ PHOTOFLOW_FUNCTION(photoflow_initial_state)
 	Datum		values[2];
 	bool		nulls[2] = {false, false};
 
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BEFORE(trigger->tg_event) ||
-		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event) || !TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function \"%s\" must be fired BEFORE INSERT FOR EACH ROW", "initial_state")));
+	trigger = RequireTrigger(fcinfo, "initial_state", BEFORE_INSERT_ROW, "BEFORE INSERT FOR EACH ROW");
 	relation = trigger->tg_relation;
 	AlbumFromSlot(relation, trigger->tg_trigslot, &album);
 	current = WorkflowCurrentVersion();

@@ -76,13 +76,9 @@ PHOTOFLOW_FUNCTION(photoflow_fire_many)
 	int			distinct;
 	Outcome    *outcomes;
 
-	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("\"%s\" must not be NULL", "album_ids"),
-				 errhint("Give an array of ids; it may be empty.")));
-	trigger = TransitionText(fcinfo, 1, "trigger");
-	onError = TransitionText(fcinfo, 3, "on_error");
+	RequireArgument(fcinfo, 0, "album_ids", "Give an array of ids; it may be empty.");
+	trigger = TextArgument(fcinfo, 1, "trigger");
+	onError = TextArgument(fcinfo, 3, "on_error");
 	if (strcmp(onError, "abort") != 0 && strcmp(onError, "skip") != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

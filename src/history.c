@@ -195,16 +195,12 @@ AttributeChange(Change *change, const Album *before)
 
 PHOTOFLOW_FUNCTION(photoflow_collect_transition)
 {
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	TriggerData *trigger;
 	Album		before;
 	Album		after;
 	Change		change;
 
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) ||
-		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event) || !TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function \"%s\" must be fired AFTER UPDATE FOR EACH ROW", "collect_transition")));
+	trigger = RequireTrigger(fcinfo, "collect_transition", AFTER_UPDATE_ROW, "AFTER UPDATE FOR EACH ROW");
 	AlbumFromSlot(trigger->tg_relation, trigger->tg_trigslot, &before);
 	AlbumFromSlot(trigger->tg_relation, trigger->tg_newslot, &after);
 	memset(&change, 0, sizeof(change));

@@ -22,6 +22,7 @@ static bool valid = false;
 static uint64 generation = 1;
 static uint64 invalidations = 0;
 
+static const Installation *FindInstallation(void);
 static bool LoadInstallation(Installation *found);
 static bool ReadSchema(NameData *schema);
 static void ForgetInstallation(Datum arg, Oid relid);
@@ -39,7 +40,7 @@ InstallationInitialize(void)
 const Installation *
 InstallationGet(void)
 {
-	const Installation *found = InstallationGetIfAny();
+	const Installation *found = FindInstallation();
 
 	if (found == NULL || !OidIsValid(found->albums) || !OidIsValid(found->workflows) || !OidIsValid(found->history))
 		ereport(ERROR,
@@ -52,8 +53,8 @@ InstallationGet(void)
 }
 
 /* The same, but NULL when create_tables() has never run; tables that are missing are InvalidOid. */
-const Installation *
-InstallationGetIfAny(void)
+static const Installation *
+FindInstallation(void)
 {
 	Installation found;
 

@@ -21,15 +21,11 @@ static Datum GuardsArray(List *unmet);
 static Album
 ReadAlbum(FunctionCallInfo fcinfo)
 {
+	const pg_uuid_t *id = AlbumIdArgument(fcinfo, 0);
 	Album		album;
 
-	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("\"%s\" must not be NULL", "album_id"),
-				 errhint("Give the id of an album.")));
-	if (!AlbumRead(PG_GETARG_UUID_P(0), false, &album))
-		RefusalRaise(RefuseNotFound(PG_GETARG_UUID_P(0)));
+	if (!AlbumRead(id, false, &album))
+		RefusalRaise(RefuseNotFound(id));
 	return album;
 }
 
@@ -98,11 +94,7 @@ PHOTOFLOW_FUNCTION(photoflow_can_fire)
 	const Machine *machine = WorkflowMachine(album.version);
 	const MachineEdge *edge;
 
-	if (PG_ARGISNULL(1))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("\"%s\" must not be NULL", "trigger"),
-				 errhint("Give the name of a trigger.")));
+	RequireArgument(fcinfo, 1, "trigger", "Give the name of a trigger.");
 	PG_RETURN_BOOL(!album.isDeleted &&
 				   MachineDecide(machine, MachineStateByValue(machine, album.state),
 								 MachineTriggerByName(machine, text_to_cstring(PG_GETARG_TEXT_PP(1))),

@@ -24,7 +24,6 @@ typedef struct PhotoTag
 
 extern void PhotoTagFind(PhotoTag *tag, const pg_uuid_t *id);
 extern void PhotoTagLock(PhotoTag *tag);
-extern void RequireArgument(FunctionCallInfo fcinfo, int number, const char *name);
 pg_noreturn extern void RefuseMissingRows(const char *entity, const char *noun, const pg_uuid_t *ids, int count);
 pg_noreturn extern void RefuseDeletedRows(const char *entity, const char *noun, const pg_uuid_t *ids, int count);
 

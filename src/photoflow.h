@@ -45,6 +45,18 @@ extern bool ContextIsOwner(void);
 extern const pg_uuid_t *ContextRequireOrg(void);	/* NULL only for the tables' owner without a tenant */
 extern void ContextForgetOwner(void);
 
+/* what a refusal and the history say of the caller: the role, super_admin for the owner without one, or NULL */
+extern const char *ContextRoleText(void);
+
+/* argument.c */
+extern void RequireArgument(FunctionCallInfo fcinfo, int number, const char *name, const char *hint);
+extern pg_uuid_t *AlbumIdArgument(FunctionCallInfo fcinfo, int number);
+extern char *TextArgument(FunctionCallInfo fcinfo, int number, const char *name);
+extern struct TriggerData *RequireTrigger(FunctionCallInfo fcinfo, const char *function, uint32 event,
+										  const char *wording);
+#define BEFORE_INSERT_ROW (TRIGGER_EVENT_INSERT | TRIGGER_EVENT_ROW | TRIGGER_EVENT_BEFORE)
+#define AFTER_UPDATE_ROW (TRIGGER_EVENT_UPDATE | TRIGGER_EVENT_ROW | TRIGGER_EVENT_AFTER)
+
 /* event.c: sent with the commit, never after a rollback */
 extern void EventDefineSettings(void);
 extern bool EventsWanted(void);

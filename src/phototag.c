@@ -54,17 +54,6 @@ ReadTag(PhotoTag *tag, uint64 found)
 	tag->workflow = StoreInt(0, 5);
 }
 
-/* Raise 22004 when an argument that is needed is NULL. */
-void
-RequireArgument(FunctionCallInfo fcinfo, int number, const char *name)
-{
-	if (PG_ARGISNULL(number))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("\"%s\" must not be NULL", name),
-				 errhint("Give a value for \"%s\".", name)));
-}
-
 static char *
 DescribeRows(const char *entity, const pg_uuid_t *ids, int count)
 {

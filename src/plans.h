@@ -136,12 +136,12 @@ STORE_PLAN(PLAN_REMAP_MOVE, STORE_CALLER,
  * small then it may choose to compare each element with each row, for as long as the plan is kept. The
  * generate_series() beside an array, just as long, raises the estimate to 1000, so that it hashes or uses an index.
  */
-STORE_PLAN(PLAN_TAG_FIND, STORE_OWNER | STORE_LATEST,
+STORE_PLAN(PLAN_TAG_FIND, STORE_OWNER,
 		   "SELECT t.[OrgId], t.[AlbumId], t.[Type], t.[Status], a.[WorkflowVersion], t.[IsDeleted] OR a.[IsDeleted]"
 		   " FROM {AlbumTags} AS t JOIN {Albums} AS a ON a.[OrgId] == t.[OrgId] AND a.[Id] == t.[AlbumId]"
 		   " WHERE t.[Id] == $1 AND t.[OrgId] == $2",
 		   UUIDOID, UUIDOID)
-STORE_PLAN(PLAN_TAG_FIND_ANYWHERE, STORE_OWNER | STORE_LATEST,
+STORE_PLAN(PLAN_TAG_FIND_ANYWHERE, STORE_OWNER,
 		   "SELECT t.[OrgId], t.[AlbumId], t.[Type], t.[Status], a.[WorkflowVersion], t.[IsDeleted] OR a.[IsDeleted]"
 		   " FROM {AlbumTags} AS t JOIN {Albums} AS a ON a.[OrgId] == t.[OrgId] AND a.[Id] == t.[AlbumId]"
 		   " WHERE t.[Id] == $1",
@@ -151,7 +151,7 @@ STORE_PLAN(PLAN_TAG_LOCK, STORE_OWNER,
 		   " FROM {AlbumTags} AS t JOIN {Albums} AS a ON a.[OrgId] == t.[OrgId] AND a.[Id] == t.[AlbumId]"
 		   " WHERE t.[Id] == $1 AND t.[OrgId] == $2 FOR NO KEY UPDATE OF t",
 		   UUIDOID, UUIDOID)
-STORE_PLAN(PLAN_SYNC_PAGES, STORE_OWNER | STORE_LATEST,
+STORE_PLAN(PLAN_SYNC_PAGES, STORE_OWNER,
 		   "SELECT [ExternalIds], [CreatedAt] FROM {PhotoSyncPages} WHERE [OrgId] == $1 AND [AlbumTagId] == $2",
 		   UUIDOID, UUIDOID)
 STORE_PLAN(PLAN_SYNC_PAGE_ADD, STORE_OWNER,
@@ -162,15 +162,15 @@ STORE_PLAN(PLAN_SYNC_PAGES_FORGET, STORE_OWNER,
 		   "DELETE FROM {PhotoSyncPages} WHERE [OrgId] == $1 AND [AlbumTagId] == $2",
 		   UUIDOID, UUIDOID)
 /* photos without an external id do not come from a listing, and no listing takes them away */
-STORE_PLAN(PLAN_SYNC_STORED, STORE_OWNER | STORE_LATEST,
+STORE_PLAN(PLAN_SYNC_STORED, STORE_OWNER,
 		   "SELECT [Id], [ExternalId], [FileName], [ThumbnailUrl] FROM {PhotoProcs}"
 		   " WHERE [OrgId] == $1 AND [AlbumTagId] == $2 AND NOT [IsDeleted] AND [ExternalId] IS NOT NULL",
 		   UUIDOID, UUIDOID)
-STORE_PLAN(PLAN_SYNC_STORED_OF_PAGE, STORE_OWNER | STORE_LATEST,
+STORE_PLAN(PLAN_SYNC_STORED_OF_PAGE, STORE_OWNER,
 		   "SELECT [Id], [ExternalId], [FileName], [ThumbnailUrl] FROM {PhotoProcs}"
 		   " WHERE [OrgId] == $1 AND [AlbumTagId] == $2 AND NOT [IsDeleted] AND [ExternalId] == ANY ($3)",
 		   UUIDOID, UUIDOID, TEXTARRAYOID)
-STORE_PLAN(PLAN_SYNC_LAST_POSITION, STORE_OWNER | STORE_LATEST,
+STORE_PLAN(PLAN_SYNC_LAST_POSITION, STORE_OWNER,
 		   "SELECT pg_catalog.max([SortOrder]) FROM {PhotoProcs}"
 		   " WHERE [OrgId] == $1 AND [AlbumTagId] == $2 AND NOT [IsDeleted]",
 		   UUIDOID, UUIDOID)
@@ -203,14 +203,14 @@ STORE_PLAN(PLAN_SYNC_TAG, STORE_CALLER,
 		   " [SyncInitiatedByUserId] = CASE WHEN [Status] == $5 THEN [SyncInitiatedByUserId] ELSE $6 END"
 		   " WHERE [OrgId] == $1 AND [Id] == $2",
 		   UUIDOID, UUIDOID, TIMESTAMPTZOID, INT4OID, INT4OID, UUIDOID)
-STORE_PLAN(PLAN_VOTE_PHOTOS, STORE_OWNER | STORE_LATEST,
+STORE_PLAN(PLAN_VOTE_PHOTOS, STORE_OWNER,
 		   "SELECT p.[Id], p.[OrgId], t.[AlbumId], p.[IsDeleted] OR t.[IsDeleted]"
 		   " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.generate_series(1, $2)) AS v (id, n)"
 		   " JOIN {PhotoProcs} AS p ON p.[Id] == v.id"
 		   " JOIN {AlbumTags} AS t ON t.[OrgId] == p.[OrgId] AND t.[Id] == p.[AlbumTagId]"
 		   " WHERE p.[OrgId] == $3 ORDER BY p.[OrgId], t.[AlbumId]",
 		   UUIDARRAYOID, INT4OID, UUIDOID)
-STORE_PLAN(PLAN_VOTE_PHOTOS_ANYWHERE, STORE_OWNER | STORE_LATEST,
+STORE_PLAN(PLAN_VOTE_PHOTOS_ANYWHERE, STORE_OWNER,
 		   "SELECT p.[Id], p.[OrgId], t.[AlbumId], p.[IsDeleted] OR t.[IsDeleted]"
 		   " FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.generate_series(1, $2)) AS v (id, n)"
 		   " JOIN {PhotoProcs} AS p ON p.[Id] == v.id"
@@ -227,7 +227,7 @@ STORE_PLAN(PLAN_VOTE_WRITE, STORE_CALLER,
 		   " FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.generate_series(1, $3)) AS v (id, n)"
 		   " WHERE p.[OrgId] == $1 AND p.[Id] == v.id AND NOT p.[IsDeleted] AND NOT (p.[Voted] == $4)",
 		   UUIDOID, UUIDARRAYOID, INT4OID, BOOLOID, TIMESTAMPTZOID)
-STORE_PLAN(PLAN_REORDER_READ, STORE_OWNER | STORE_LATEST,
+STORE_PLAN(PLAN_REORDER_READ, STORE_OWNER,
 		   "SELECT [Id], [SortOrder] FROM {PhotoProcs}"
 		   " WHERE [OrgId] == $1 AND [AlbumTagId] == $2 AND NOT [IsDeleted] ORDER BY [SortOrder], [Id]",
 		   UUIDOID, UUIDOID)

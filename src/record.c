@@ -124,7 +124,7 @@ static void
 WriteHistory(const Change *group, int count, TimestampTz now)
 {
 	const Firing *firing = group->firing;
-	const char *role = ContextRoles() ? ContextRoles() : ContextIsOwner() ? "super_admin" : NULL;
+	const char *role = ContextRoleText();
 	Datum		values[HISTORY_ARGC];
 	char		nulls[HISTORY_ARGC + 1];
 

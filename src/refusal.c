@@ -10,7 +10,6 @@ static Refusal *MakeRefusal(int code, char *message, JsonText *detail, char *hin
 static char *TriggersOf(const Machine *machine, int state);
 static char *RolesOf(const Machine *machine, const MachineEdge *edge, bool json);
 static void BeginDetail(JsonText *detail, const Machine *machine, const Album *album);
-static const char *RoleText(void);
 
 static Refusal *
 MakeRefusal(int code, char *message, JsonText *detail, char *hint)
@@ -32,12 +31,6 @@ RefusalRaise(const Refusal *refusal)
 			 errmsg_internal("%s", refusal->message),
 			 errdetail_internal("%s", refusal->detail),
 			 errhint("%s", refusal->hint)));
-}
-
-static const char *
-RoleText(void)
-{
-	return ContextRoles() ? ContextRoles() : ContextIsOwner() ? "super_admin" : NULL;
 }
 
 /* Name the triggers that leave a state, for a hint. */
@@ -140,7 +133,7 @@ Refusal *
 RefuseRole(const Machine *machine, const Album *album, const MachineEdge *edge)
 {
 	JsonText	detail;
-	const char *role = RoleText();
+	const char *role = ContextRoleText();
 
 	BeginDetail(&detail, machine, album);
 	JsonAddText(&detail, "trigger", machine->triggers[edge->trigger]);
@@ -165,7 +158,7 @@ RefuseGuards(const Machine *machine, const Album *album, const MachineEdge *edge
 	BeginDetail(&detail, machine, album);
 	JsonAddText(&detail, "trigger", machine->triggers[edge->trigger]);
 	JsonAddText(&detail, "to", machine->states[edge->to].name);
-	JsonAddText(&detail, "role", RoleText());
+	JsonAddText(&detail, "role", ContextRoleText());
 	JsonAddRaw(&detail, "unmetGuards", GuardsJson(unmet));
 	return MakeRefusal(ERRCODE_PF_GUARD_NOT_MET,
 					   psprintf("guards of trigger \"%s\" in state \"%s\" are not met",

@@ -200,11 +200,8 @@ PHOTOFLOW_FUNCTION(photoflow_migrate_albums)
 	StateCount *counts;
 	int			count;
 
-	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("\"%s\" must not be NULL", PG_ARGISNULL(0) ? "from_version" : "to_version"),
-				 errhint("Give two workflow versions.")));
+	RequireArgument(fcinfo, 0, "from_version", "Give two workflow versions.");
+	RequireArgument(fcinfo, 1, "to_version", "Give two workflow versions.");
 	InitMaterializedSRF(fcinfo, 0);
 	mapping.from = WorkflowMachine(PG_GETARG_INT32(0));
 	mapping.to = WorkflowMachine(PG_GETARG_INT32(1));

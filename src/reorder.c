@@ -30,8 +30,8 @@ PHOTOFLOW_FUNCTION(photoflow_reorder_photos)
 	int			count;
 	int			moved;
 
-	RequireArgument(fcinfo, 0, "tag_id");
-	RequireArgument(fcinfo, 1, "photo_ids");
+	RequireArgument(fcinfo, 0, "tag_id", NULL);
+	RequireArgument(fcinfo, 1, "photo_ids", NULL);
 	(void) ContextRequireOrg();
 	StoreBegin();
 	ids = UuidArrayElements(PG_GETARG_ARRAYTYPE_P(1), "photo_ids", &count);

@@ -102,15 +102,11 @@ PHOTOFLOW_FUNCTION(photoflow_rollback_transition)
 	const MachineEdge *edge;
 	Newest		newest;
 	Album	   *album = &outcome.album;
+	const pg_uuid_t *id = AlbumIdArgument(fcinfo, 0);
 
-	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("\"%s\" must not be NULL", "album_id"),
-				 errhint("Give the id of an album.")));
 	memset(&outcome, 0, sizeof(outcome));
-	if (!AlbumRead(PG_GETARG_UUID_P(0), true, album))
-		RefusalRaise(RefuseNotFound(PG_GETARG_UUID_P(0)));
+	if (!AlbumRead(id, true, album))
+		RefusalRaise(RefuseNotFound(id));
 	if (album->isDeleted)
 		RefusalRaise(RefuseDeleted(&album->id));
 	outcome.machine = WorkflowMachine(album->version);

@@ -13,7 +13,6 @@
 #include "store.h"
 
 #include "catalog/pg_type.h"
-#include "funcapi.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -39,6 +38,7 @@ static SPIPlanPtr plans[STORE_PLAN_COUNT];
 static uint64 plansGeneration;
 
 static SPIPlanPtr PreparePlan(StorePlan plan, const char *schema);
+static char *ExpandText(const char *text, const char *schema);
 static void AppendReference(StringInfo out, const char **cursor, const char *schema);
 static char *ArrayData(ArrayType *array);
 
@@ -93,7 +93,7 @@ static SPIPlanPtr
 PreparePlan(StorePlan plan, const char *schema)
 {
 	const StoreStatement *statement = &statements[plan];
-	char	   *text = StoreText(statement->text, schema);
+	char	   *text = ExpandText(statement->text, schema);
 	int			nargs = 0;
 	SPIPlanPtr	prepared;
 
@@ -108,21 +108,9 @@ PreparePlan(StorePlan plan, const char *schema)
 	return prepared;
 }
 
-/* Run a text once, as the caller; references are written as in plans.h. */
-uint64
-StoreRunText(const char *text)
-{
-	char	   *sql = StoreText(text, NameStr(InstallationGet()->schema));
-	int			result = SPI_execute(sql, false, 0);
-
-	if (result < 0)
-		elog(ERROR, "statement failed: %s", SPI_result_code_string(result));
-	return SPI_processed;
-}
-
 /* Expand {Table}, [Column] and == as plans.h describes. */
-char *
-StoreText(const char *text, const char *schema)
+static char *
+ExpandText(const char *text, const char *schema)
 {
 	StringInfoData out;
 
@@ -193,22 +181,6 @@ char *
 StoreCString(uint64 row, int column)
 {
 	return SPI_getvalue(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, column);
-}
-
-/* Return the rows of the last StoreRun() as the result of a set-returning function; the columns must agree. */
-void
-StoreReturnRows(FunctionCallInfo fcinfo)
-{
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	int			ncolumns = SPI_tuptable->tupdesc->natts;
-	Datum	   *values = palloc(sizeof(Datum) * ncolumns);
-	bool	   *nulls = palloc(sizeof(bool) * ncolumns);
-
-	for (uint64 row = 0; row < SPI_processed; row++)
-	{
-		heap_deform_tuple(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, values, nulls);
-		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
-	}
 }
 
 /* ARR_DATA_PTR() without its mix of signed and unsigned, which -Wextra reports. */

@@ -37,10 +37,8 @@ typedef enum StorePlan
 #define STORE_CALLER 0x00		/* the caller's privileges count */
 #define STORE_OWNER 0x01		/* in the name of the tables' owner: the text itself must name "OrgId" */
 #define STORE_READ 0x02			/* read-only: sees what the calling statement sees */
-#define STORE_LATEST 0x04		/* read-only, but sees everything committed by now */
 
 extern const Installation *InstallationGet(void);
-extern const Installation *InstallationGetIfAny(void);
 extern void InstallationRequire(const char *table, AclMode privilege);
 extern uint64 InstallationGeneration(void);
 extern void InstallationInitialize(void);
@@ -48,8 +46,6 @@ extern void InstallationInitialize(void);
 extern void StoreBegin(void);
 extern void StoreEnd(void);
 extern uint64 StoreRun(StorePlan plan, const Datum *values, const char *nulls);
-extern uint64 StoreRunText(const char *text);
-extern char *StoreText(const char *text, const char *schema);
 
 /* the rows of the last StoreRun(); columns count from 1 */
 extern bool StoreIsNull(uint64 row, int column);
@@ -57,7 +53,6 @@ extern Datum StoreDatum(uint64 row, int column);
 extern const pg_uuid_t *StoreUuid(uint64 row, int column);
 extern int	StoreInt(uint64 row, int column);
 extern char *StoreCString(uint64 row, int column);
-extern void StoreReturnRows(FunctionCallInfo fcinfo);
 
 /* arrays for "= ANY ($n)" and unnest($n) */
 extern Datum UuidArray(const pg_uuid_t *values, int count);

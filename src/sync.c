@@ -41,9 +41,9 @@ PHOTOFLOW_FUNCTION(photoflow_sync_photos)
 	SyncDiff	diff;
 	SyncCounts	counts = {0};
 
-	RequireArgument(fcinfo, 0, "tag_id");
-	RequireArgument(fcinfo, 1, "files");
-	RequireArgument(fcinfo, 3, "is_last");
+	RequireArgument(fcinfo, 0, "tag_id", NULL);
+	RequireArgument(fcinfo, 1, "files", NULL);
+	RequireArgument(fcinfo, 3, "is_last", NULL);
 	StoreBegin();				/* everything up to StoreEnd() is allocated in its context */
 	ReadArguments(fcinfo, &call);
 	SyncCompare(&call, &diff);

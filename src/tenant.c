@@ -130,6 +130,14 @@ ContextRoles(void)
 	return roles;
 }
 
+const char *
+ContextRoleText(void)
+{
+	if (roles)
+		return roles;
+	return ContextIsOwner() ? "super_admin" : NULL;
+}
+
 /* Grows whenever what a role may do has to be worked out anew. */
 uint64
 ContextRolesGeneration(void)

@@ -28,18 +28,6 @@ static bool CheckExpected(Outcome *outcome, const char *expected);
 static int	CompareOutcomes(const void *a, const void *b);
 static void UpdateAlbums(const Firing *firing, const Outcome *first, int count, bool unarchive);
 
-/* Return a text argument that must be given. */
-char *
-TransitionText(FunctionCallInfo fcinfo, int argument, const char *name)
-{
-	if (PG_ARGISNULL(argument))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("\"%s\" must not be NULL", name),
-				 errhint("Give a value for \"%s\".", name)));
-	return text_to_cstring(PG_GETARG_TEXT_PP(argument));
-}
-
 /* Find the edge, or the refusal, of a locked album. */
 void
 TransitionDecide(Outcome *outcome, const char *trigger, const char *expected)
@@ -244,21 +232,16 @@ TransitionTuple(const Outcome *outcome, int toValue)
 
 PHOTOFLOW_FUNCTION(photoflow_fire)
 {
-	char	   *trigger;
+	const pg_uuid_t *id = AlbumIdArgument(fcinfo, 0);
+	char	   *trigger = TextArgument(fcinfo, 1, "trigger");
 	char	   *expected = PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2));
 	Datum		reason = PG_ARGISNULL(3) ? (Datum) 0 : PointerGetDatum(PG_GETARG_TEXT_PP(3));
 	Datum		args = PG_ARGISNULL(4) ? (Datum) 0 : PointerGetDatum(PG_GETARG_JSONB_P(4));
 	Outcome		outcome;
 
-	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("\"%s\" must not be NULL", "album_id"),
-				 errhint("Give the id of an album.")));
-	trigger = TransitionText(fcinfo, 1, "trigger");
 	memset(&outcome, 0, sizeof(outcome));
-	if (!AlbumRead(PG_GETARG_UUID_P(0), true, &outcome.album))
-		RefusalRaise(RefuseNotFound(PG_GETARG_UUID_P(0)));
+	if (!AlbumRead(id, true, &outcome.album))
+		RefusalRaise(RefuseNotFound(id));
 	TransitionDecide(&outcome, trigger, expected);
 	if (outcome.refusal)
 		RefusalRaise(outcome.refusal);

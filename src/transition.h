@@ -23,7 +23,6 @@ typedef struct Outcome
 	bool		reported;
 } Outcome;
 
-extern char *TransitionText(FunctionCallInfo fcinfo, int argument, const char *name);
 extern void TransitionDecide(Outcome *outcome, const char *trigger, const char *expected);
 extern void TransitionFire(Outcome *outcomes, int count, Datum reason, Datum args);
 extern void TransitionChange(Firing *firing, Outcome **outcomes, int count, bool unarchive);

@@ -73,11 +73,7 @@ PHOTOFLOW_FUNCTION(photoflow_publish_workflow)
 	char		nulls[] = "    ";
 	int			version;
 
-	if (PG_ARGISNULL(0))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("\"%s\" must not be NULL", "definition"),
-				 errhint("SELECT photoflow.workflow() shows a definition.")));
+	RequireArgument(fcinfo, 0, "definition", "SELECT photoflow.workflow() shows a definition.");
 	definition = PG_GETARG_JSONB_P(0);
 	CheckDefinition(definition);
 	/* two publishers must not take the same number; readers and new albums are not held up */

@@ -32,8 +32,8 @@ PHOTOFLOW_FUNCTION(photoflow_vote)
 	pg_uuid_t  *ids;
 	VotePhoto  *photos;
 
-	RequireArgument(fcinfo, 0, "photo_ids");
-	RequireArgument(fcinfo, 1, "voted");
+	RequireArgument(fcinfo, 0, "photo_ids", NULL);
+	RequireArgument(fcinfo, 1, "voted", NULL);
 	(void) ContextRequireOrg();
 	InstallationRequire("PhotoProcs", ACL_UPDATE);
 	StoreBegin();

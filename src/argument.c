@@ -1,0 +1,48 @@
+/*
+ * argument.c: what SQL hands to a function, checked: arguments that must be given, triggers as they must be fired.
+ */
+#include "photoflow.h"
+
+#include "commands/trigger.h"
+#include "utils/builtins.h"
+
+/* Raise 22004 when an argument that is needed is NULL; hint may be NULL. */
+void
+RequireArgument(FunctionCallInfo fcinfo, int number, const char *name, const char *hint)
+{
+	if (PG_ARGISNULL(number))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("\"%s\" must not be NULL", name),
+				 hint ? errhint("%s", hint) : errhint("Give a value for \"%s\".", name)));
+}
+
+/* Return the id of an album, which must be given. */
+pg_uuid_t *
+AlbumIdArgument(FunctionCallInfo fcinfo, int number)
+{
+	RequireArgument(fcinfo, number, "album_id", "Give the id of an album.");
+	return PG_GETARG_UUID_P(number);
+}
+
+/* Return a text that must be given. */
+char *
+TextArgument(FunctionCallInfo fcinfo, int number, const char *name)
+{
+	RequireArgument(fcinfo, number, name, NULL);
+	return text_to_cstring(PG_GETARG_TEXT_PP(number));
+}
+
+/* Raise 39P01 unless called as the trigger of just this event: operation, level and timing. */
+struct TriggerData *
+RequireTrigger(FunctionCallInfo fcinfo, const char *function, uint32 event, const char *wording)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) ||
+		(trigger->tg_event & (TRIGGER_EVENT_OPMASK | TRIGGER_EVENT_ROW | TRIGGER_EVENT_TIMINGMASK)) != event)
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" must be fired %s", function, wording)));
+	return trigger;
+}
