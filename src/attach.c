@@ -1,5 +1,5 @@
 /*
- * attach.c: puts photoflow's triggers and defaults on the data tables, and takes them off.
+ * attach.c: puts photoflow's triggers, policies and defaults on the data tables, and takes them off.
  *
  * attach() runs the recorded attach steps again, whose texts may be repeated. detach() looks in pg_depend for what
  * hangs on a function of the extension, and takes away what an attach step names: a trigger or default that a user
@@ -22,8 +22,8 @@
 static StepTarget *BeginAttach(StepScope *scope);
 
 /*
- * $1: the data schema. Partitions need no statement of their own: their triggers are clones (tgparentid), and a
- * default dropped from the parent goes from them, too.
+ * $1: the data schema. Partitions need no statement of their own but for their policies: their triggers are clones
+ * (tgparentid), and a default dropped from the parent goes from them, too. A table stays closed without its policy.
  */
 static const char *const detachStatements =
 	"WITH attached AS (SELECT string_agg(s.sql, ' ') AS text FROM photoflow.table_steps s WHERE s.kind = 'attach'),"
@@ -44,10 +44,10 @@ static const char *const detachStatements =
 	"  AND k.attrelid = f.adrelid AND k.attnum = f.adnum AND k.attgenerated = '' AND c.relnamespace = $1 AND n.oid = $1"
 	"  AND position('\"' || k.attname || '\" SET DEFAULT' IN a.text) > 0"
 	"  UNION ALL"
-	"  SELECT c.relname, format('DROP POLICY %I ON %I.%I', p.polname, n.nspname, c.relname)"
-	"  FROM dependent d, attached a, pg_policy p, pg_class c, pg_namespace n"
+	"  SELECT r.relname, format('DROP POLICY %I ON %I.%I', p.polname, n.nspname, c.relname)"
+	"  FROM dependent d, pg_policy p, pg_class c, pg_namespace n, pg_class r"
 	"  WHERE d.classid = 'pg_policy'::regclass AND p.oid = d.objid AND c.oid = p.polrelid AND c.relnamespace = $1"
-	"  AND n.oid = $1 AND position('\"' || p.polname || '\"' IN a.text) > 0)"
+	"  AND n.oid = $1 AND p.polname = 'PhotoflowTenant' AND r.oid = coalesce(pg_partition_root(c.oid), c.oid))"
 	" SELECT string_agg(s.statement, '; ' ORDER BY s.relname, s.statement) FROM statements s, attached a"
 	" WHERE position('{schema}.\"' || s.relname || '\"' IN a.text) > 0";
 

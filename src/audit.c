@@ -12,6 +12,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
+#include "protect.h"
 #include "steps.h"
 #include "store.h"
 
@@ -56,7 +57,7 @@ PHOTOFLOW_FUNCTION(photoflow_create_audit_partitions)
 	auditLogs = FindAuditLogs(target);
 	/* the same lock as CREATE TABLE ... PARTITION OF, so that two calls do not make the same partition */
 	LockRelationOid(auditLogs, ShareUpdateExclusiveLock);
-	SetUserIdAndSecContext(target->owner, scope.context | SECURITY_LOCAL_USERID_CHANGE);
+	SetUserIdAndSecContext(target->owner, scope.context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
 	list = ListMonths(months);
 	for (int i = 0; i < months; i++)
 		made += CreatePartition(target, &list[i]) ? 1 : 0;
@@ -111,6 +112,9 @@ CreatePartition(const StepTarget *target, const AuditMonth *month)
 								   month->partition, month->from, month->to),
 						  schema),
 			 0, NULL, NULL);
+	/* named directly, it has not its parent's policies; tables older than policies get none */
+	if (TableIsProtected(get_relname_relid("AuditLogs", target->schemaOid)))
+		ProtectTable(get_relname_relid(month->partition, target->schemaOid));
 	return true;
 }
 

@@ -21,6 +21,7 @@
 
 #include "belonging.h"
 #include "store.h"
+#include "tenant.h"
 
 /* where "OrgId" of a parent is found: in one organization, or wherever the row is */
 typedef struct ParentTable
@@ -203,7 +204,8 @@ PHOTOFLOW_FUNCTION(photoflow_tenant_fill)
 	trigger = RequireTrigger(fcinfo, "tenant_fill", BEFORE_INSERT_ROW, "BEFORE INSERT FOR EACH ROW");
 	args = TriggerArguments(trigger);
 	given = GetUuid(trigger, trigger->tg_trigtuple, "OrgId", &givenCopy);
-	org = ContextRequireOrg();
+	RequireTenantFor(RelationGetRelid(trigger->tg_relation));
+	org = ContextOrg();
 	if (org && given && !UuidEquals(org, given))
 		RefuseCrossTenant(args[0], NULL);
 	org = OrgFromParents(trigger, org ? org : given, &orgCopy);
@@ -213,6 +215,32 @@ PHOTOFLOW_FUNCTION(photoflow_tenant_fill)
 				 errmsg("no organization is set for the new row of \"%s\"", args[0]),
 				 errhint("Give \"OrgId\", or say whom you work for: SELECT photoflow.set_context(org_id).")));
 	return PointerGetDatum(given ? trigger->tg_trigtuple : SetOrg(trigger, trigger->tg_trigtuple, org));
+}
+
+/*
+ * Once a statement, ahead of its rows: a statement that policies would keep from every row must not look as if there
+ * were none. TRUNCATE knows no policies; only who may work across organizations takes the rows of all of them.
+ *     CREATE TRIGGER ... BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON ... FOR EACH STATEMENT
+ *         EXECUTE FUNCTION photoflow.tenant_require('Albums')
+ */
+PHOTOFLOW_FUNCTION(photoflow_tenant_require)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BEFORE(trigger->tg_event) ||
+		!TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" must be fired BEFORE ... FOR EACH STATEMENT", "tenant_require")));
+	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event) &&
+		(ContextOrg() || !(ContextIsOwner() || MayWorkAcross(RelationGetRelid(trigger->tg_relation)))))
+		ereport(ERROR,
+				(errcode(ERRCODE_PF_CROSS_TENANT),
+				 errmsg("TRUNCATE would take the rows of every organization"),
+				 errhint("Delete the rows of your organization instead.")));
+	if (ContextOrg() == NULL && !TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
+		RequireTenantFor(RelationGetRelid(trigger->tg_relation));
+	return PointerGetDatum(NULL);
 }
 
 PHOTOFLOW_FUNCTION(photoflow_tenant_keep)

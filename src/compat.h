@@ -11,6 +11,7 @@
 #include "access/xact.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_namespace.h"
+#include "common/jsonapi.h"
 #include "replication/message.h"
 #include "utils/acl.h"
 #include "utils/guc.h"
@@ -39,6 +40,31 @@
 #else
 #define InsertIndexTuples(target, slot, estate) \
 	ExecInsertIndexTuples((target), (slot), (estate), false, false, NULL, NIL, false)
+#endif
+
+/* 16 let the actions of the JSON parser fail */
+#if PG_VERSION_NUM < 160000
+typedef void JsonActionResult;
+#define JSON_ACTION_DONE return
+#else
+typedef JsonParseErrorType JsonActionResult;
+#define JSON_ACTION_DONE return JSON_SUCCESS
+#endif
+
+/* 17 lets the caller bring the lexer's memory */
+#if PG_VERSION_NUM < 170000
+#define MakeJsonLexContext(json, len, encoding) makeJsonLexContextCstringLen((json), (len), (encoding), true)
+#else
+#define MakeJsonLexContext(json, len, encoding) makeJsonLexContextCstringLen(NULL, (json), (len), (encoding), true)
+#endif
+
+/* 18 tells bytes from characters */
+#if PG_VERSION_NUM < 180000
+#define DecodeBase64(src, len, dst, dstlen) pg_b64_decode((src), (len), (char *) (dst), (dstlen))
+#define EncodeBase64(src, len, dst, dstlen) pg_b64_encode((const char *) (src), (len), (dst), (dstlen))
+#else
+#define DecodeBase64(src, len, dst, dstlen) pg_b64_decode((src), (len), (dst), (dstlen))
+#define EncodeBase64(src, len, dst, dstlen) pg_b64_encode((src), (len), (dst), (dstlen))
 #endif
 
 /* 17 added the flush argument; a transactional message is flushed with its commit */

@@ -196,7 +196,10 @@ RunStepAtOnce(const StepTarget *target, const TableStep *step)
 			CHECK_FOR_INTERRUPTS();
 	}
 	else if (StepIsKind(step, "concurrent_index"))
+	{
 		RunSteps(RemoveConcurrently(step->sql), 0, NULL, NULL);
+		CommentIndex(target, step);
+	}
 	else
 		RunSteps(step->sql, 0, NULL, NULL);
 	RecordStep(target, step, "done");

@@ -20,6 +20,7 @@
 
 #include "guard.h"
 #include "store.h"
+#include "tenant.h"
 #include "workflow.h"
 
 static Oid	FindGuard(const char *name, int *nargs);
@@ -89,9 +90,11 @@ List *
 GuardsUnmet(const MachineEdge *edge, const pg_uuid_t *org, const pg_uuid_t *album, bool latest)
 {
 	List	   *unmet = NIL;
+	TenantScope scope;
 
 	if (edge->nguards == 0)
 		return NIL;
+	TenantEnter(&scope, org);
 	/* also where the transaction has a snapshot of its own: a guard that was met when it began proves nothing */
 	if (latest)
 	{
@@ -112,6 +115,7 @@ GuardsUnmet(const MachineEdge *edge, const pg_uuid_t *org, const pg_uuid_t *albu
 	}
 	if (latest)
 		PopActiveSnapshot();
+	TenantLeave(&scope);
 	return unmet;
 }
 

@@ -63,6 +63,8 @@ void
 CheckIndex(Migration *migration, TableStep *step)
 {
 	migration->finished = StepIsDone(migration->target, step);
+	if (migration->finished)
+		CommentIndex(migration->target, step);
 	RecordStep(migration->target, step, migration->finished ? "done" : "manual");
 }
 

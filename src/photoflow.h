@@ -28,6 +28,7 @@
 #define ERRCODE_PF_INVALID_WORKFLOW MAKE_SQLSTATE('P', 'F', '0', '0', '7')
 #define ERRCODE_PF_NO_TENANT MAKE_SQLSTATE('P', 'F', '0', '1', '0')
 #define ERRCODE_PF_CROSS_TENANT MAKE_SQLSTATE('P', 'F', '0', '1', '1')
+#define ERRCODE_PF_INVALID_TOKEN MAKE_SQLSTATE('P', 'F', '0', '1', '2')
 #define ERRCODE_PF_ROW_IS_DELETED MAKE_SQLSTATE('P', 'F', '0', '2', '1')
 #define ERRCODE_PF_TABLES_OUT_OF_DATE MAKE_SQLSTATE('P', 'F', '0', '4', '0')
 
@@ -35,7 +36,7 @@
 #define TAG_STATUS_SYNCING 1
 #define TAG_STATUS_READY 2
 
-/* tenant.c: who is asking; pointers are NULL when unset and live until the setting changes */
+/* tenant.c, scope.c: who is asking; pointers are NULL when unset and live until the setting changes */
 extern void ContextDefineSettings(void);
 extern const pg_uuid_t *ContextOrg(void);
 extern const pg_uuid_t *ContextUser(void);
@@ -56,6 +57,9 @@ extern struct TriggerData *RequireTrigger(FunctionCallInfo fcinfo, const char *f
 										  const char *wording);
 #define BEFORE_INSERT_ROW (TRIGGER_EVENT_INSERT | TRIGGER_EVENT_ROW | TRIGGER_EVENT_BEFORE)
 #define AFTER_UPDATE_ROW (TRIGGER_EVENT_UPDATE | TRIGGER_EVENT_ROW | TRIGGER_EVENT_AFTER)
+
+/* token.c */
+extern void TokenDefineSettings(void);
 
 /* event.c: sent with the commit, never after a rollback */
 extern void EventDefineSettings(void);

@@ -66,14 +66,14 @@ STORE_PLAN(PLAN_HISTORY_NEWEST, STORE_OWNER,
 		   UUIDOID, UUIDOID)
 
 /* --- history.c, record.c --- */
-STORE_PLAN(PLAN_HISTORY_INSERT, STORE_OWNER,
+STORE_PLAN(PLAN_HISTORY_INSERT, STORE_BOOKS,
 		   "INSERT INTO {AlbumTransitions} ([OrgId], [AlbumId], [Id], [WorkflowVersion], [FromState], [ToState], [CreatedAt], "
 		   "[Trigger], [UserId], [Role], [Reason], [Args], [Compensates], [FromVersion]) "
 		   "SELECT $1, change.album, change.id, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14 "
 		   "FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3)) AS change (album, id)",
 		   UUIDOID, UUIDARRAYOID, UUIDARRAYOID, INT4OID, INT4OID, INT4OID, TIMESTAMPTZOID, TEXTOID, UUIDOID, TEXTOID,
 		   TEXTOID, JSONBOID, UUIDOID, INT4OID)
-STORE_PLAN(PLAN_TAGS_CREATE, STORE_OWNER,
+STORE_PLAN(PLAN_TAGS_CREATE, STORE_BOOKS,
 		   "INSERT INTO {AlbumTags} ([Id], [OrgId], [AlbumId], [Type]) "
 		   "SELECT stage.id, $1, stage.album, $2 "
 		   "FROM ROWS FROM (pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.generate_series(1, $5)) "
@@ -81,7 +81,7 @@ STORE_PLAN(PLAN_TAGS_CREATE, STORE_OWNER,
 		   "WHERE NOT EXISTS (SELECT FROM {AlbumTags} tag WHERE tag.[OrgId] == $1 AND tag.[AlbumId] == stage.album "
 		   "AND tag.[Type] == $2 AND NOT tag.[IsDeleted]) RETURNING [Id], [AlbumId]",
 		   UUIDOID, INT4OID, UUIDARRAYOID, UUIDARRAYOID, INT4OID)
-STORE_PLAN(PLAN_ALBUMS_ARCHIVE, STORE_OWNER,
+STORE_PLAN(PLAN_ALBUMS_ARCHIVE, STORE_BOOKS,
 		   "UPDATE {Albums} AS a SET [IsArchive] = true "
 		   "FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.generate_series(1, $3)) AS asked (id, n) "
 		   "WHERE a.[OrgId] == $1 AND a.[Id] == asked.id AND NOT a.[IsArchive]",
@@ -115,6 +115,19 @@ STORE_PLAN(PLAN_URL_IN_ORG, STORE_OWNER, "SELECT [OrgId] FROM {PublicUrls} WHERE
 		   UUIDOID, UUIDOID)
 STORE_PLAN(PLAN_URL_ORG, STORE_OWNER, "SELECT [OrgId] FROM {PublicUrls} WHERE [Id] == $1", UUIDOID)
 
+/* --- secret.c; $1 kind, $2 key id, $3 secret; no row of the table is anybody's, the policies admit none --- */
+STORE_PLAN(PLAN_SECRETS_READ, STORE_OWNER, "SELECT [Kind], [Kid], [Secret] FROM {__PhotoflowSecrets} ORDER BY [CreatedAt], [Id]", InvalidOid)
+
+/* --- publicurl.c --- */
+STORE_PLAN(PLAN_PUBLIC_URL, STORE_OWNER | STORE_READ,
+		   "SELECT u.[OrgId], u.[Id], u.[Type], u.[ExpiresAt], t.[Id], t.[AlbumId] "
+		   "FROM {PublicUrls} AS u LEFT JOIN ({AlbumTags} AS t JOIN {Albums} AS a "
+		   "ON a.[OrgId] == t.[OrgId] AND a.[Id] == t.[AlbumId] AND NOT a.[IsDeleted]) "
+		   "ON t.[OrgId] == u.[OrgId] AND t.[PublicUrlId] == u.[Id] AND NOT t.[IsDeleted] "
+		   "WHERE u.[Url] == $1 AND NOT u.[IsDeleted] "
+		   "AND COALESCE(u.[ExpiresAt] OPERATOR(pg_catalog.>) pg_catalog.now(), true) ORDER BY u.[Id], t.[Id]",
+		   VARCHAROID)
+
 /* --- permitted.c, diagram.c; $1 organization, $2 album --- */
 STORE_PLAN(PLAN_HISTORY_READ, STORE_OWNER | STORE_READ,
 		   "SELECT [Id], [FromState], [Trigger], [ToState], [UserId], [Role]::pg_catalog.text, [Reason], [Args], [CreatedAt], "
@@ -122,13 +135,16 @@ STORE_PLAN(PLAN_HISTORY_READ, STORE_OWNER | STORE_READ,
 		   "FROM {AlbumTransitions} WHERE [OrgId] == $1 AND [AlbumId] == $2 ORDER BY [Id]",
 		   UUIDOID, UUIDOID)
 
-/* --- remap.c; $1 version, $2 new version, $3 state, $4 new state --- */
-STORE_PLAN(PLAN_REMAP_COUNT, STORE_CALLER,
-		   "SELECT [AlbumState], pg_catalog.count(*) FROM {Albums} WHERE [WorkflowVersion] == $1 GROUP BY 1 ORDER BY 1",
-		   INT4OID)
+/* --- remap.c; $1 organization, $2 version, $3 new version, $4 state, $5 new state --- */
+#define REMAP_COUNT(condition) \
+	"SELECT [OrgId], [AlbumState], pg_catalog.count(*) FROM {Albums} WHERE [WorkflowVersion] == $2" condition \
+	" GROUP BY 1, 2 ORDER BY 1, 2"
+STORE_PLAN(PLAN_REMAP_COUNT, STORE_OWNER, REMAP_COUNT(""), UUIDOID, INT4OID)
+STORE_PLAN(PLAN_REMAP_COUNT_IN_ORG, STORE_OWNER, REMAP_COUNT(" AND [OrgId] == $1"), UUIDOID, INT4OID)
 STORE_PLAN(PLAN_REMAP_MOVE, STORE_CALLER,
-		   "UPDATE {Albums} SET [WorkflowVersion] = $2, [AlbumState] = $4 WHERE [WorkflowVersion] == $1 AND [AlbumState] == $3",
-		   INT4OID, INT4OID, INT4OID, INT4OID)
+		   "UPDATE {Albums} SET [WorkflowVersion] = $3, [AlbumState] = $5 "
+		   "WHERE [OrgId] == $1 AND [WorkflowVersion] == $2 AND [AlbumState] == $4",
+		   UUIDOID, INT4OID, INT4OID, INT4OID, INT4OID)
 
 /* --- phototag.c, sync.c, vote.c, reorder.c ---
  *
@@ -154,11 +170,11 @@ STORE_PLAN(PLAN_TAG_LOCK, STORE_OWNER,
 STORE_PLAN(PLAN_SYNC_PAGES, STORE_OWNER,
 		   "SELECT [ExternalIds], [CreatedAt] FROM {PhotoSyncPages} WHERE [OrgId] == $1 AND [AlbumTagId] == $2",
 		   UUIDOID, UUIDOID)
-STORE_PLAN(PLAN_SYNC_PAGE_ADD, STORE_OWNER,
+STORE_PLAN(PLAN_SYNC_PAGE_ADD, STORE_BOOKS,
 		   "INSERT INTO {PhotoSyncPages} ([OrgId], [AlbumTagId], [CreatedAt], [Id], [ExternalIds])"
 		   " VALUES ($1, $2, $3, $4, $5)",
 		   UUIDOID, UUIDOID, TIMESTAMPTZOID, UUIDOID, TEXTARRAYOID)
-STORE_PLAN(PLAN_SYNC_PAGES_FORGET, STORE_OWNER,
+STORE_PLAN(PLAN_SYNC_PAGES_FORGET, STORE_BOOKS,
 		   "DELETE FROM {PhotoSyncPages} WHERE [OrgId] == $1 AND [AlbumTagId] == $2",
 		   UUIDOID, UUIDOID)
 /* photos without an external id do not come from a listing, and no listing takes them away */

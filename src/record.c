@@ -4,7 +4,8 @@
  * Words:
  * - A group is the changes that one INSERT writes: same organization, machine, trigger, states and firing.
  *
- * Everything here runs in the name of the owner of the tables: the decision has been made.
+ * Everything here runs in the name of the owner of the tables, for the group's organization: the decision has been
+ * made.
  */
 #include "photoflow.h"
 
@@ -17,6 +18,7 @@
 #include "history.h"
 #include "multiinsert.h"
 #include "store.h"
+#include "tenant.h"
 #include "workflow.h"
 
 /* parameters of the history plan, and the columns of "AlbumTransitions" */
@@ -98,7 +100,9 @@ static void
 RecordGroup(const Change *group, int count)
 {
 	TimestampTz now = GetCurrentTimestamp();
+	TenantScope scope;
 
+	TenantEnter(&scope, &group->org);
 	StoreBegin();
 	WriteHistory(group, count, now);
 	if (group->edge && group->edge->createTag != MACHINE_NONE)
@@ -106,6 +110,7 @@ RecordGroup(const Change *group, int count)
 	if (group->edge && group->edge->archive)
 		ArchiveAlbums(group, count);
 	StoreEnd();
+	TenantLeave(&scope);
 	if (EventsWanted())
 		SendEvents(group, count, now);
 }

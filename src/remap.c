@@ -5,6 +5,7 @@
  * - A mapping says to which state of the new version the albums of a state of the old version go; -1: to none.
  *
  * The change needs no edge: it is the definition that moved, not the album. Every album gets its history row.
+ * The owner of the tables moves those of all organizations, one after the other, unless a tenant is set.
  */
 #include "photoflow.h"
 
@@ -15,6 +16,7 @@
 
 #include "history.h"
 #include "store.h"
+#include "tenant.h"
 #include "workflow.h"
 
 typedef struct Mapping
@@ -26,6 +28,7 @@ typedef struct Mapping
 
 typedef struct StateCount
 {
+	pg_uuid_t	org;
 	int			value;
 	int64		albums;
 } StateCount;
@@ -34,7 +37,7 @@ static int	MapState(const Mapping *mapping, const char *name, char **problem);
 static void CheckMap(const Mapping *mapping);
 static StateCount *CountStates(int version, int *count);
 static int64 AlbumsIn(const StateCount *counts, int count, int value);
-static void MoveState(const Mapping *mapping, int from, int to);
+static void MoveState(const Mapping *mapping, const pg_uuid_t *org, int from, int to);
 static void MoveAll(const Mapping *mapping, StateCount *counts, int count);
 static char *ReportState(const Mapping *mapping, const char *name, int64 albums, ReturnSetInfo *result);
 
@@ -96,16 +99,19 @@ static StateCount *
 CountStates(int version, int *count)
 {
 	MemoryContext caller = CurrentMemoryContext;
-	Datum		value = Int32GetDatum(version);
+	const pg_uuid_t *org = ContextRequireOrg();
+	Datum		values[2] = {UUIDPGetDatum(org), Int32GetDatum(version)};
 	StateCount *counts;
 
+	InstallationRequire("Albums", ACL_SELECT);
 	StoreBegin();
-	*count = (int) StoreRun(PLAN_REMAP_COUNT, &value, NULL);
+	*count = (int) StoreRun(org ? PLAN_REMAP_COUNT_IN_ORG : PLAN_REMAP_COUNT, values, org ? NULL : "n ");
 	counts = MemoryContextAlloc(caller, sizeof(StateCount) * Max(*count, 1));
 	for (int i = 0; i < *count; i++)
 	{
-		counts[i].value = StoreInt(i, 1);
-		counts[i].albums = DatumGetInt64(StoreDatum(i, 2));
+		counts[i].org = *StoreUuid(i, 1);
+		counts[i].value = StoreInt(i, 2);
+		counts[i].albums = DatumGetInt64(StoreDatum(i, 3));
 	}
 	StoreEnd();
 	return counts;
@@ -114,10 +120,12 @@ CountStates(int version, int *count)
 static int64
 AlbumsIn(const StateCount *counts, int count, int value)
 {
+	int64		albums = 0;
+
 	for (int i = 0; i < count; i++)
 		if (counts[i].value == value)
-			return counts[i].albums;
-	return 0;
+			albums += counts[i].albums;
+	return albums;
 }
 
 /* Report a state; return its problem when albums are in it, otherwise NULL. */
@@ -144,13 +152,15 @@ ReportState(const Mapping *mapping, const char *name, int64 albums, ReturnSetInf
 }
 
 static void
-MoveState(const Mapping *mapping, int from, int to)
+MoveState(const Mapping *mapping, const pg_uuid_t *org, int from, int to)
 {
 	Firing		firing = {.trigger = TRIGGER_MIGRATE, .machine = mapping->to, .from = from, .to = to,
 		.fromVersion = mapping->from->version, .toVersion = mapping->to->version, .everyAlbum = true};
-	Datum		values[4] = {Int32GetDatum(firing.fromVersion), Int32GetDatum(firing.toVersion), Int32GetDatum(from),
-	Int32GetDatum(to)};
+	Datum		values[5] = {UUIDPGetDatum(org), Int32GetDatum(firing.fromVersion), Int32GetDatum(firing.toVersion),
+	Int32GetDatum(from), Int32GetDatum(to)};
+	TenantScope scope;
 
+	TenantEnter(&scope, org);
 	FiringBegin(&firing);
 	PG_TRY();
 	{
@@ -164,6 +174,7 @@ MoveState(const Mapping *mapping, int from, int to)
 		FiringEnd(&firing);
 	}
 	PG_END_TRY();
+	TenantLeave(&scope);
 }
 
 /* Move every state, and again while others' commits bring albums of the old version into states already done. */
@@ -183,7 +194,7 @@ MoveAll(const Mapping *mapping, StateCount *counts, int count)
 						 errmsg("albums in state \"%s\" map to nothing", WorkflowStateName(mapping->from, counts[i].value)),
 						 errdetail_internal("%s", WorkflowProblemsJson(list_make1(problem))),
 						 errhint("Map the state with \"state_map\", or move those albums first.")));
-			MoveState(mapping, counts[i].value, mapping->to->states[target].value);
+			MoveState(mapping, &counts[i].org, counts[i].value, mapping->to->states[target].value);
 		}
 		if (IsolationUsesXactSnapshot())
 			return;

@@ -8,6 +8,7 @@
 
 #include "photoflow.h"
 #include "store.h"
+#include "tenant.h"
 
 /* where a photo shall be, and whether it was found */
 typedef struct Place
@@ -29,6 +30,7 @@ PHOTOFLOW_FUNCTION(photoflow_reorder_photos)
 	pg_uuid_t  *ids;
 	int			count;
 	int			moved;
+	TenantScope scope;
 
 	RequireArgument(fcinfo, 0, "tag_id", NULL);
 	RequireArgument(fcinfo, 1, "photo_ids", NULL);
@@ -37,8 +39,10 @@ PHOTOFLOW_FUNCTION(photoflow_reorder_photos)
 	ids = UuidArrayElements(PG_GETARG_ARRAYTYPE_P(1), "photo_ids", &count);
 	places = SortPlaces(ids, count);
 	PhotoTagFind(&tag, PG_GETARG_UUID_P(0));
+	TenantEnter(&scope, &tag.org);
 	PhotoTagLock(&tag);
 	moved = MovePhotos(&tag, places, count);
+	TenantLeave(&scope);
 	StoreEnd();
 	PG_RETURN_INT32(moved);
 }

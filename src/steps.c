@@ -124,15 +124,18 @@ RequireTargetOwner(const StepTarget *target)
 				 errhint("Call it as role \"%s\" or as a member of it.", GetUserNameFromId(target->owner, false))));
 }
 
-/* Pin search_path, so that texts mean the same for every caller, and run in the name of a role until LeaveSteps(). */
+/*
+ * Pin search_path, so that texts mean the same for every caller, and run in the name of a role until LeaveSteps(). As
+ * for ri_triggers.c, policies that are forced on an owner do not hold the owner's own steps back.
+ */
 void
 EnterSteps(StepScope *scope, Oid user)
 {
 	scope->gucLevel = NewGUCNestLevel();
 	GetUserIdAndSecContext(&scope->user, &scope->context);
 	SetInScope("search_path", "pg_catalog, pg_temp");
-	if (user != scope->user)
-		SetUserIdAndSecContext(user, scope->context | SECURITY_LOCAL_USERID_CHANGE);
+	SetUserIdAndSecContext(user, scope->context | SECURITY_NOFORCE_RLS |
+						   (user != scope->user ? SECURITY_LOCAL_USERID_CHANGE : 0));
 }
 
 /* Set a setting until LeaveSteps(). */
@@ -210,6 +213,21 @@ StepIsDone(const StepTarget *target, const TableStep *step)
 	if (!step->known || !StepIsKind(step, "concurrent_index") || !OidIsValid(target->history))
 		return false;
 	return RunSteps(step->countSql, 1, types, values) > 0 && DatumGetBool(StoreDatum(0, 1));
+}
+
+/* An index that is built concurrently cannot bring its comment along: the description of its step is it. */
+void
+CommentIndex(const StepTarget *target, const TableStep *step)
+{
+	static const char before[] = " CONCURRENTLY ";
+	const char *name = strstr(step->sql, before);
+	const char *end = name ? strstr(name, " ON ") : NULL;
+
+	if (end == NULL)
+		elog(ERROR, "step %d names no index", step->step);
+	name += strlen(before);
+	RunSteps(psprintf("COMMENT ON INDEX %s.%.*s IS %s", quote_identifier(NameStr(target->schema)), (int) (end - name), name,
+					  quote_literal_cstr(step->description)), 0, NULL, NULL);
 }
 
 void

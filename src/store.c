@@ -7,6 +7,8 @@
  * - In the name of the owner: as ri_triggers.c does for foreign keys, a plan that keeps the database's own books
  *   (history, stages, workflow versions) runs as the owner of the data tables, so that an application needs no
  *   right to write them. Such a text names "OrgId" itself.
+ * - Past policies: only plans that read. No trigger, and so no code of a user's, ever runs with the policies off;
+ *   PostgreSQL keeps a plan by role, and one that such code has made would be used again where they are on.
  *
  * store.c knows no rules. An error inside a plan ends the (sub)transaction, which restores the user id.
  */
@@ -37,6 +39,7 @@ static const StoreStatement statements[STORE_PLAN_COUNT] = {
 static SPIPlanPtr plans[STORE_PLAN_COUNT];
 static uint64 plansGeneration;
 
+static void EnterPlan(int flags, Oid owner, Oid *user, int *context);
 static SPIPlanPtr PreparePlan(StorePlan plan, const char *schema);
 static char *ExpandText(const char *text, const char *schema);
 static void AppendReference(StringInfo out, const char **cursor, const char *schema);
@@ -62,8 +65,8 @@ StoreRun(StorePlan plan, const Datum *values, const char *nulls)
 	const Installation *where = InstallationGet();
 	const StoreStatement *statement = &statements[plan];
 	bool		readOnly = (statement->flags & STORE_READ) != 0;
-	Oid			user = InvalidOid;
-	int			context = 0;
+	Oid			user;
+	int			context;
 	int			result;
 
 	if (plansGeneration != InstallationGeneration())
@@ -72,21 +75,27 @@ StoreRun(StorePlan plan, const Datum *values, const char *nulls)
 			plans[i] = NULL;	/* kept plans of the old schema: rare, and a running one may not be freed */
 		plansGeneration = InstallationGeneration();
 	}
+	EnterPlan(statement->flags, where->owner, &user, &context);
 	if (plans[plan] == NULL)
 		plans[plan] = PreparePlan(plan, NameStr(where->schema));
-
-	if (statement->flags & STORE_OWNER)
-	{
-		GetUserIdAndSecContext(&user, &context);
-		SetUserIdAndSecContext(where->owner,
-							   context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
-	}
 	result = SPI_execute_plan(plans[plan], unconstify(Datum *, values), nulls, readOnly, 0);
-	if (statement->flags & STORE_OWNER)
-		SetUserIdAndSecContext(user, context);
+	SetUserIdAndSecContext(user, context);
 	if (result < 0)
 		elog(ERROR, "plan %d failed: %s", plan, SPI_result_code_string(result));
 	return SPI_processed;
+}
+
+/* Take on whom a plan runs as; it is prepared so too, since its rewriting depends on it and is kept. */
+static void
+EnterPlan(int flags, Oid owner, Oid *user, int *context)
+{
+	GetUserIdAndSecContext(user, context);
+	if (flags & STORE_OWNER)
+		SetUserIdAndSecContext(owner, *context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+	else if (flags & STORE_BOOKS)
+		SetUserIdAndSecContext(owner, (*context | SECURITY_LOCAL_USERID_CHANGE) & ~SECURITY_NOFORCE_RLS);
+	else if (*context & SECURITY_NOFORCE_RLS)
+		SetUserIdAndSecContext(*user, *context & ~SECURITY_NOFORCE_RLS);
 }
 
 static SPIPlanPtr

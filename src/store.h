@@ -35,8 +35,9 @@ typedef enum StorePlan
 
 /* in whose name a plan runs, and what it may do */
 #define STORE_CALLER 0x00		/* the caller's privileges count */
-#define STORE_OWNER 0x01		/* in the name of the tables' owner: the text itself must name "OrgId" */
+#define STORE_OWNER 0x01		/* reads in the owner's name, past policies: the text itself must name "OrgId" */
 #define STORE_READ 0x02			/* read-only: sees what the calling statement sees */
+#define STORE_BOOKS 0x04		/* writes in the owner's name, under the policies: in the scope of a tenant (tenant.h) */
 
 extern const Installation *InstallationGet(void);
 extern void InstallationRequire(const char *table, AclMode privilege);

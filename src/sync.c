@@ -15,6 +15,7 @@
 
 #include "photoflow.h"
 #include "store.h"
+#include "tenant.h"
 
 typedef struct SyncCounts
 {
@@ -40,12 +41,14 @@ PHOTOFLOW_FUNCTION(photoflow_sync_photos)
 	SyncCall	call;
 	SyncDiff	diff;
 	SyncCounts	counts = {0};
+	TenantScope scope;
 
 	RequireArgument(fcinfo, 0, "tag_id", NULL);
 	RequireArgument(fcinfo, 1, "files", NULL);
 	RequireArgument(fcinfo, 3, "is_last", NULL);
 	StoreBegin();				/* everything up to StoreEnd() is allocated in its context */
 	ReadArguments(fcinfo, &call);
+	TenantEnter(&scope, &call.tag.org);
 	SyncCompare(&call, &diff);
 	if (SomethingToWrite(&call, &diff))
 	{
@@ -57,6 +60,7 @@ PHOTOFLOW_FUNCTION(photoflow_sync_photos)
 			WriteTag(&call);
 	}
 	SyncSendEvents(&call, &diff);
+	TenantLeave(&scope);
 	StoreEnd();
 	return MakeResult(fcinfo, &call, &diff, &counts);
 }

@@ -3,43 +3,86 @@
  *
  * Words:
  * - The context is the settings photoflow.org_id, user_id, role, request_id and correlation_id.
- * - A tenant is set when photoflow.org_id is. The owner of the data tables (superusers included) may work
- *   without one, across organizations; everybody else needs a tenant and a role.
+ * - A tenant is set when the context has an organization.
+ * - A verified context comes from a signed token (token.c). It is a setting of its own, photoflow.verified_context,
+ *   which nothing but authenticate() can set. While photoflow.require_token is on, it alone counts: whatever the
+ *   others were given, by SET, by ALTER ROLE or in the connection's options, is not looked at.
  *
- * A uuid is parsed once, in its setting's check hook; the assign hook keeps the 16 bytes, which the settings
- * machinery owns and frees when the value changes.
+ * A value is parsed once, in its setting's check hook; the assign hook keeps what was parsed, which the settings
+ * machinery owns and frees when the value changes. Parallel workers get the settings from their leader, the verified
+ * context with them: only while a worker is being set up, when no code of a user's can run, is it taken on trust.
  */
 #include "photoflow.h"
 
-#include "catalog/pg_authid.h"
+#include "access/parallel.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/inval.h"
-#include "utils/syscache.h"
 
-#include "store.h"
+#include "tenant.h"
+
+/* what authenticate() found in a token; one allocation of the settings machinery */
+typedef struct VerifiedContext
+{
+	pg_uuid_t	org;
+	pg_uuid_t	user;
+	bool		hasUser;
+	char		roles[FLEXIBLE_ARRAY_MEMBER];	/* separated by commas; may be empty */
+} VerifiedContext;
 
 static char *orgText;
 static char *userText;
 static char *roleText;
 static char *requestText;
 static char *correlationText;
+static char *verifiedText;
 
+static const pg_uuid_t *givenOrg;
+static const pg_uuid_t *givenUser;
+static const char *givenRoles;
+static const VerifiedContext *verified;
+static bool requireToken = false;
+static int	requireTokenAssigned = 0;
+static bool settingVerified = false;
+
+/*
+ * What counts now: of the above, the given or the verified. The organization lies in one of a few places taken in
+ * turn, since current_org() returns a pointer to it: a row that is being computed while a function in it changes the
+ * context still reads memory that is ours.
+ */
+static pg_uuid_t orgPlaces[8];
+static int	orgPlace = 0;
 static const pg_uuid_t *org;
 static const pg_uuid_t *user;
 static const char *roles;
 static uint64 rolesGeneration = 1;
 
-/* for whom ContextIsOwner() was last worked out */
-static Oid	ownerChecked = InvalidOid;
-static bool ownerIs = false;
-
+static bool CheckGiven(char **value, void **extra, GucSource source);
 static bool CheckUuid(char **value, void **extra, GucSource source);
+static bool CheckVerified(char **value, void **extra, GucSource source);
 static void AssignOrg(const char *value, void *extra);
 static void AssignUser(const char *value, void *extra);
 static void AssignRole(const char *value, void *extra);
-static void ForgetOwner(Datum arg, int cacheid, uint32 hash);
-static void SetLocal(const char *name, const char *value);
+static void AssignVerified(const char *value, void *extra);
+static void AssignRequireToken(bool value, void *extra);
+static void WorkOutContext(void);
+static void DefineRequireToken(void);
+static void DefineString(const char *name, const char *description, char **variable, GucStringCheckHook check,
+						 GucStringAssignHook assign);
+static void SetLocal(const char *name, const char *current, const char *value);
+static void SetVerified(const char *name, const char *value, GucAction action);
+
+/* Refuse who, what and as whom to everybody but authenticate(), where a token is required. */
+static bool
+CheckGiven(char **value, void **extra, GucSource source)
+{
+	if (!requireToken || settingVerified || InitializingParallelWorker || *value == NULL || **value == '\0')
+		return true;
+	GUC_check_errcode(ERRCODE_INSUFFICIENT_PRIVILEGE);
+	GUC_check_errmsg("the context can only be set with a token");
+	GUC_check_errdetail("\"photoflow.require_token\" is on for this session.");
+	GUC_check_errhint("SELECT * FROM photoflow.authenticate(token) sets it for the transaction.");
+	return false;
+}
 
 static bool
 CheckUuid(char **value, void **extra, GucSource source)
@@ -53,6 +96,8 @@ CheckUuid(char **value, void **extra, GucSource source)
 		GUC_check_errdetail("It must be a uuid, or empty to unset it.");
 		return false;
 	}
+	if (!CheckGiven(value, extra, source))
+		return false;
 	*extra = guc_malloc(LOG, sizeof(pg_uuid_t));
 	if (*extra == NULL)
 		return false;
@@ -60,56 +105,136 @@ CheckUuid(char **value, void **extra, GucSource source)
 	return true;
 }
 
+/* Parse "ORG USER ROLES" as ContextSetVerified() writes it. */
+static bool
+CheckVerified(char **value, void **extra, GucSource source)
+{
+	VerifiedContext *parsed;
+	char	   *text;
+	const char *roleList;
+
+	if (*value == NULL || **value == '\0')
+		return true;
+	if (!settingVerified && !InitializingParallelWorker)
+	{
+		GUC_check_errcode(ERRCODE_INSUFFICIENT_PRIVILEGE);
+		GUC_check_errmsg("\"photoflow.verified_context\" cannot be set");
+		GUC_check_errhint("It comes from a token: SELECT * FROM photoflow.authenticate(token).");
+		return false;
+	}
+	parsed = guc_malloc(LOG, offsetof(VerifiedContext, roles) + strlen(*value) + 1);
+	if (parsed == NULL)
+		return false;
+	text = pstrdup(*value);
+	roleList = strchr(text, ' ') ? strchr(strchr(text, ' ') + 1, ' ') : NULL;
+	if (roleList == NULL)
+		elog(ERROR, "malformed verified context");
+	*strchr(text, ' ') = '\0';
+	text[roleList - text] = '\0';
+	parsed->hasUser = text[strlen(text) + 1] != '\0';
+	if (!UuidParse(text, &parsed->org) || (parsed->hasUser && !UuidParse(text + strlen(text) + 1, &parsed->user)))
+		elog(ERROR, "malformed verified context");
+	strcpy(parsed->roles, roleList + 1);
+	*extra = parsed;
+	return true;
+}
+
 static void
 AssignOrg(const char *value, void *extra)
 {
-	org = extra;
+	givenOrg = extra;
+	WorkOutContext();
 }
 
 static void
 AssignUser(const char *value, void *extra)
 {
-	user = extra;
+	givenUser = extra;
+	WorkOutContext();
 }
 
 static void
 AssignRole(const char *value, void *extra)
 {
-	roles = value && *value ? value : NULL;
-	rolesGeneration++;
+	givenRoles = value && *value ? value : NULL;
+	WorkOutContext();
+	ContextForgetRoles();
 }
 
 static void
-ForgetOwner(Datum arg, int cacheid, uint32 hash)
+AssignVerified(const char *value, void *extra)
 {
-	ContextForgetOwner();
+	verified = extra;
+	WorkOutContext();
+	ContextForgetRoles();
 }
 
-void
-ContextForgetOwner(void)
+static void
+AssignRequireToken(bool value, void *extra)
 {
-	ownerChecked = InvalidOid;
-	rolesGeneration++;
+	requireToken = value;
+	requireTokenAssigned++;
+	WorkOutContext();
+	ContextForgetRoles();
+}
+
+static void
+WorkOutContext(void)
+{
+	const pg_uuid_t *now = requireToken ? (verified ? &verified->org : NULL) : givenOrg;
+
+	if (now && (org == NULL || !UuidEquals(org, now)))
+	{
+		orgPlace = (orgPlace + 1) % lengthof(orgPlaces);
+		orgPlaces[orgPlace] = *now;
+	}
+	org = now ? &orgPlaces[orgPlace] : NULL;
+	user = requireToken ? (verified && verified->hasUser ? &verified->user : NULL) : givenUser;
+	roles = requireToken ? (verified && verified->roles[0] ? verified->roles : NULL) : givenRoles;
+}
+
+static void
+DefineString(const char *name, const char *description, char **variable, GucStringCheckHook check,
+			 GucStringAssignHook assign)
+{
+	DefineCustomStringVariable(name, description, NULL, variable, "", PGC_USERSET, 0, check, assign, NULL);
+}
+
+/*
+ * Define photoflow.require_token so that a client cannot talk its way out of it. Before the library is loaded the
+ * name is a placeholder that anybody may give a value, in the connection's options even one that hides what ALTER
+ * ROLE says. PostgreSQL drops such a value with a warning, and the hidden one with it: then a token is required.
+ */
+static void
+DefineRequireToken(void)
+{
+	bool		placeholder = GetConfigOption("photoflow.require_token", true, false) != NULL;
+
+	/* set by a superuser for the logins of applications, so that only a signed token says whom they work for */
+	DefineCustomBoolVariable("photoflow.require_token", "Whether only a verified token sets the context.", NULL,
+							 &requireToken, false, PGC_SUSET, 0, NULL, AssignRequireToken, NULL);
+	if (placeholder && requireTokenAssigned < 2)
+		SetConfigOption("photoflow.require_token", "on", PGC_SUSET, PGC_S_OVERRIDE);
 }
 
 void
 ContextDefineSettings(void)
 {
+	DefineRequireToken();
 	/* set by the application for each request, best by photoflow.set_context() */
-	DefineCustomStringVariable("photoflow.org_id", "The organization that the application works for.", NULL, &orgText,
-							   "", PGC_USERSET, 0, CheckUuid, AssignOrg, NULL);
-	DefineCustomStringVariable("photoflow.user_id", "The application user.", NULL, &userText, "", PGC_USERSET, 0,
-							   CheckUuid, AssignUser, NULL);
+	DefineString("photoflow.org_id", "The organization that the application works for.", &orgText, CheckUuid, AssignOrg);
+	DefineString("photoflow.user_id", "The application user.", &userText, CheckUuid, AssignUser);
 	/* decides which triggers may be fired; the owner of the tables acts as super_admin while it is unset */
-	DefineCustomStringVariable("photoflow.role", "The role or roles of the application user, separated by commas.",
-							   NULL, &roleText, "", PGC_USERSET, 0, NULL, AssignRole, NULL);
+	DefineString("photoflow.role", "The role or roles of the application user, separated by commas.", &roleText,
+				 CheckGiven, AssignRole);
 	/* to find a request again in logs and history */
-	DefineCustomStringVariable("photoflow.request_id", "The id of the request.", NULL, &requestText, "", PGC_USERSET,
-							   0, NULL, NULL, NULL);
-	DefineCustomStringVariable("photoflow.correlation_id", "The id that requests of one operation share.", NULL,
-							   &correlationText, "", PGC_USERSET, 0, NULL, NULL, NULL);
-	CacheRegisterSyscacheCallback(AUTHOID, ForgetOwner, (Datum) 0);
-	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, ForgetOwner, (Datum) 0);
+	DefineString("photoflow.request_id", "The id of the request.", &requestText, NULL, NULL);
+	DefineString("photoflow.correlation_id", "The id that requests of one operation share.", &correlationText, NULL, NULL);
+	/* nobody's to set: it carries what authenticate() found to parallel workers, and back at a ROLLBACK TO */
+	DefineCustomStringVariable("photoflow.verified_context", "The organization, user and roles of the verified token.",
+							   NULL, &verifiedText, "", PGC_SUSET,
+							   GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE | GUC_DISALLOW_IN_FILE,
+							   CheckVerified, AssignVerified, NULL);
 }
 
 const pg_uuid_t *
@@ -130,14 +255,6 @@ ContextRoles(void)
 	return roles;
 }
 
-const char *
-ContextRoleText(void)
-{
-	if (roles)
-		return roles;
-	return ContextIsOwner() ? "super_admin" : NULL;
-}
-
 /* Grows whenever what a role may do has to be worked out anew. */
 uint64
 ContextRolesGeneration(void)
@@ -145,56 +262,86 @@ ContextRolesGeneration(void)
 	return rolesGeneration;
 }
 
-/* Say whether the current user owns the data tables. */
-bool
-ContextIsOwner(void)
+void
+ContextForgetRoles(void)
 {
-	Oid			asking = GetUserId();
-
-	if (asking != ownerChecked)
-	{
-		const Installation *where = InstallationGet();
-
-		ownerIs = RelationIsOwnedBy(where->albums, asking);
-		ownerChecked = asking;
-		rolesGeneration++;
-	}
-	return ownerIs;
+	rolesGeneration++;
 }
 
-/* Return the tenant; NULL when none is set and the caller owns the tables; raise PF010 otherwise. */
-const pg_uuid_t *
-ContextRequireOrg(void)
-{
-	if (org == NULL && !ContextIsOwner())
-		ereport(ERROR,
-				(errcode(ERRCODE_PF_NO_TENANT),
-				 errmsg("no organization is set"),
-				 errhint("Say whom you work for in this transaction: SELECT photoflow.set_context(org_id, user_id, role).")));
-	return org;
-}
-
+/* Set one setting for this transaction; not where that would change nothing. */
 static void
-SetLocal(const char *name, const char *value)
+SetLocal(const char *name, const char *current, const char *value)
 {
-	(void) set_config_option(name, value ? value : "", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+	if (strcmp(current ? current : "", value ? value : "") != 0)
+		(void) set_config_option(name, value ? value : "", PGC_SUSET, PGC_S_SESSION, GUC_ACTION_LOCAL, true, 0, false);
+}
+
+/* Set one setting past the check that only lets a verified value pass. */
+static void
+SetVerified(const char *name, const char *value, GucAction action)
+{
+	settingVerified = true;
+	PG_TRY();
+	{
+		(void) set_config_option(name, value, PGC_SUSET, PGC_S_SESSION, action, true, 0, false);
+	}
+	PG_FINALLY();
+	{
+		settingVerified = false;
+	}
+	PG_END_TRY();
+}
+
+/* Set the context of this transaction from a verified token, with a token required or not. */
+void
+ContextSetVerified(const pg_uuid_t *tokenOrg, const pg_uuid_t *tokenUser, const char *tokenRoles)
+{
+	const char *orgId = UuidText(tokenOrg);
+	const char *userId = tokenUser ? UuidText(tokenUser) : "";
+	const char *role = tokenRoles ? tokenRoles : "";
+
+	SetVerified("photoflow.verified_context", psprintf("%s %s %s", orgId, userId, role), GUC_ACTION_LOCAL);
+	SetVerified("photoflow.org_id", orgId, GUC_ACTION_LOCAL);
+	SetVerified("photoflow.user_id", userId, GUC_ACTION_LOCAL);
+	SetVerified("photoflow.role", role, GUC_ACTION_LOCAL);
+}
+
+/* Work for an organization until the present level of settings ends; see scope.c. */
+void
+ContextSetOrg(const pg_uuid_t *organization)
+{
+	const char *text = UuidText(organization);
+
+	if (requireToken)
+		SetVerified("photoflow.verified_context", psprintf("%s  ", text), GUC_ACTION_SAVE);
+	else
+		SetVerified("photoflow.org_id", text, GUC_ACTION_SAVE);
 }
 
 PHOTOFLOW_FUNCTION(photoflow_set_context)
 {
-	SetLocal("photoflow.org_id", PG_ARGISNULL(0) ? NULL : UuidText(PG_GETARG_UUID_P(0)));
-	SetLocal("photoflow.user_id", PG_ARGISNULL(1) ? NULL : UuidText(PG_GETARG_UUID_P(1)));
-	SetLocal("photoflow.role", PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2)));
-	SetLocal("photoflow.request_id", PG_ARGISNULL(3) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(3)));
-	SetLocal("photoflow.correlation_id", PG_ARGISNULL(4) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(4)));
+	if (requireToken && !(PG_ARGISNULL(0) && PG_ARGISNULL(1) && PG_ARGISNULL(2)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("the context can only be set with a token"),
+				 errdetail("\"photoflow.require_token\" is on for this session."),
+				 errhint("SELECT * FROM photoflow.authenticate(token) sets it for the transaction.")));
+	SetLocal("photoflow.verified_context", verifiedText, NULL);
+	SetLocal("photoflow.org_id", orgText, PG_ARGISNULL(0) ? NULL : UuidText(PG_GETARG_UUID_P(0)));
+	SetLocal("photoflow.user_id", userText, PG_ARGISNULL(1) ? NULL : UuidText(PG_GETARG_UUID_P(1)));
+	SetLocal("photoflow.role", roleText, PG_ARGISNULL(2) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(2)));
+	SetLocal("photoflow.request_id", requestText, PG_ARGISNULL(3) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(3)));
+	SetLocal("photoflow.correlation_id", correlationText,
+			 PG_ARGISNULL(4) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(4)));
 	PG_RETURN_VOID();
 }
 
+/* The place itself, not a copy: this is asked for every row that a policy looks at. */
 PHOTOFLOW_FUNCTION(photoflow_current_org)
 {
 	if (org == NULL)
 		PG_RETURN_NULL();
-	PG_RETURN_DATUM(UuidCopyDatum(org));
+	PG_RETURN_UUID_P(org);
 }
 
 PHOTOFLOW_FUNCTION(photoflow_current_user_id)

@@ -21,6 +21,7 @@
 #include "utils/memutils.h"
 
 #include "store.h"
+#include "tenant.h"
 #include "transition.h"
 #include "workflow.h"
 
@@ -82,6 +83,7 @@ void
 TransitionChange(Firing *firing, Outcome **outcomes, int count, bool unarchive)
 {
 	Album	   *albums = palloc(sizeof(Album) * count);
+	TenantScope scope;
 
 	for (int i = 0; i < count; i++)
 		albums[i] = outcomes[i]->album;
@@ -91,6 +93,7 @@ TransitionChange(Firing *firing, Outcome **outcomes, int count, bool unarchive)
 	firing->tags = palloc0(sizeof(pg_uuid_t) * count);
 	firing->passed = palloc0(sizeof(bool) * count);
 	firing->npassed = 0;
+	TenantEnter(&scope, &outcomes[0]->album.org);
 	FiringBegin(firing);
 	PG_TRY();
 	{
@@ -101,6 +104,7 @@ TransitionChange(Firing *firing, Outcome **outcomes, int count, bool unarchive)
 		FiringEnd(firing);
 	}
 	PG_END_TRY();
+	TenantLeave(&scope);
 	for (int i = 0; i < count; i++)
 	{
 		outcomes[i]->transition = firing->transitions[i];

@@ -7,6 +7,7 @@
 
 #include "photoflow.h"
 #include "store.h"
+#include "tenant.h"
 #include "workflow.h"
 
 /* a photo to vote on */
@@ -44,10 +45,14 @@ PHOTOFLOW_FUNCTION(photoflow_vote)
 	/* the photos come ordered by organization; only the tables' owner can have several */
 	for (int first = 0, end; first < count; first = end)
 	{
+		TenantScope scope;
+
 		for (end = first + 1; end < count && UuidEquals(&photos[first].org, &photos[end].org);)
 			end++;
+		TenantEnter(&scope, &photos[first].org);
 		LockRatableAlbums(photos + first, end - first);
 		changed += WriteVotes(photos + first, end - first, PG_GETARG_BOOL(1));
+		TenantLeave(&scope);
 	}
 	StoreEnd();
 	PG_RETURN_INT32(changed);

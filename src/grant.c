@@ -1,0 +1,142 @@
+/*
+ * grant.c: the privileges of an application's login: what it needs and nothing else.
+ *
+ * A grant begins by taking away what the role has on photoflow's tables, so that afterwards it has just what is said
+ * here, whatever somebody granted before. No DELETE (an UPDATE of "IsDeleted" deletes), no TRUNCATE (which knows no
+ * policies), nothing on partitions, on history or on secrets, and no password hash unless it is asked for.
+ */
+#include "photoflow.h"
+
+#include "catalog/pg_authid.h"
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+
+#include "steps.h"
+#include "store.h"
+
+static void RequireAppRole(Oid role, const StepTarget *target);
+static StepTarget *BeginGrant(FunctionCallInfo fcinfo, StepScope *scope, char **role);
+static void RunStatements(const StepTarget *target, const char *query, const char *role, bool passwords);
+static void PreloadFor(const char *role, const char *query);
+
+/* $1: the data schema, $2: the role, quoted; tables that the steps make, and their partitions */
+static const char *const revokeStatements =
+	"SELECT string_agg(format('REVOKE ALL ON TABLE %s FROM %s', c.oid::regclass, $2), '; ') FROM pg_class c"
+	" WHERE c.relnamespace = $1 AND c.relkind IN ('r', 'p') AND EXISTS (SELECT FROM photoflow.table_steps t,"
+	" regexp_matches(t.sql, 'CREATE TABLE [{]schema[}][.]\"([^\"]+)\"', 'g') m WHERE c.relname = m[1]"
+	" OR c.oid IN (SELECT p.relid FROM pg_partition_tree(to_regclass(format('%I.%I', $1::regnamespace::name, m[1]))) p))";
+
+/* $3: with the password hashes. A table without its columns is granted as a whole. */
+static const char *const grantStatements =
+	"WITH wanted (tbl, privileges, without) AS (VALUES"
+	" ('Organizations', '{SELECT}'::text[], NULL), ('Users', '{SELECT}', NULL),"
+	" ('PublicUrls', '{SELECT,INSERT,UPDATE}', NULL),"
+	" ('Albums', '{SELECT,INSERT,UPDATE}', CASE WHEN NOT $3 THEN 'HashedPassword' END),"
+	" ('AlbumTags', '{SELECT,INSERT,UPDATE}', NULL), ('PhotoProcs', '{SELECT,INSERT,UPDATE}', NULL),"
+	" ('PhotoComments', '{SELECT,INSERT,UPDATE}', NULL), ('PhotoLikes', '{SELECT,INSERT,UPDATE}', NULL),"
+	" ('FailureRecords', '{SELECT,INSERT,UPDATE}', NULL), ('AuditLogs', '{SELECT,INSERT}', NULL)),"
+	" columns AS (SELECT w.tbl, string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) AS list"
+	"  FROM wanted w JOIN pg_class c ON c.relnamespace = $1 AND c.relname = w.tbl"
+	"  JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attname <> w.without"
+	"  GROUP BY w.tbl)"
+	" SELECT format('GRANT USAGE ON SCHEMA %s TO %s; ', $1::regnamespace, $2) || string_agg(format('GRANT %s ON TABLE %s TO %s',"
+	"  (SELECT string_agg(p || coalesce(' (' || l.list || ')', ''), ', ') FROM unnest(w.privileges) p), c.oid::regclass, $2),"
+	"  '; ')"
+	" FROM wanted w JOIN pg_class c ON c.relnamespace = $1 AND c.relname = w.tbl LEFT JOIN columns l USING (tbl)";
+
+static const char *const preloadStatement = "SELECT photoflow.preload_statement($1::regrole)";
+static const char *const unloadStatement =
+	"SELECT format('ALTER ROLE %s IN DATABASE %I RESET session_preload_libraries', $1, current_database())"
+	" FROM pg_db_role_setting s WHERE s.setrole = $1::regrole AND 'session_preload_libraries=photoflow' = ANY (s.setconfig)"
+	" AND s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())";
+
+/* Refuse roles that policies do not hold: a grant would look like a border and be none. */
+static void
+RequireAppRole(Oid role, const StepTarget *target)
+{
+	const char *why = NULL;
+
+	if (superuser_arg(role))
+		why = "it is a superuser";
+	else if (has_bypassrls_privilege(role))
+		why = "it bypasses row-level security";
+	else if (is_member_of_role(role, target->owner))
+		why = "it owns the data tables, or may become their owner";
+	if (why)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("role \"%s\" sees every organization: %s", GetUserNameFromId(role, false), why),
+				 errhint("Give the application a login of its own: CREATE ROLE app LOGIN.")));
+}
+
+static StepTarget *
+BeginGrant(FunctionCallInfo fcinfo, StepScope *scope, char **role)
+{
+	StepTarget *target;
+
+	RequireArgument(fcinfo, 0, "app_role", "Give the name of a role.");
+	StoreBegin();
+	EnterSteps(scope, GetUserId());
+	target = FindInstalledTarget();
+	RequireTargetOwner(target);
+	*role = pstrdup(quote_identifier(GetUserNameFromId(PG_GETARG_OID(0), false)));
+	SetUserIdAndSecContext(target->owner, scope->context | SECURITY_LOCAL_USERID_CHANGE);
+	SetInScope("client_min_messages", "error");
+	return target;
+}
+
+/* Run the statements that a query makes. */
+static void
+RunStatements(const StepTarget *target, const char *query, const char *role, bool passwords)
+{
+	Oid			types[3] = {OIDOID, TEXTOID, BOOLOID};
+	Datum		values[3] = {ObjectIdGetDatum(target->schemaOid), CStringGetTextDatum(role), BoolGetDatum(passwords)};
+
+	RunSteps(query, 3, types, values);
+	if (!StoreIsNull(0, 1))
+		RunSteps(StoreCString(0, 1), 0, NULL, NULL);
+}
+
+/* A superuser's to say which libraries a session loads: for anybody else check_tenancy() says what to ask for. */
+static void
+PreloadFor(const char *role, const char *query)
+{
+	Oid			types[1] = {TEXTOID};
+	Datum		values[1] = {CStringGetTextDatum(role)};
+
+	if (superuser() && RunSteps(query, 1, types, values) > 0 && !StoreIsNull(0, 1))
+		RunSteps(StoreCString(0, 1), 0, NULL, NULL);
+}
+
+PHOTOFLOW_FUNCTION(photoflow_grant_app)
+{
+	StepScope	scope;
+	char	   *role;
+	StepTarget *target = BeginGrant(fcinfo, &scope, &role);
+
+	RequireAppRole(PG_GETARG_OID(0), target);
+	RunStatements(target, revokeStatements, role, false);
+	RunStatements(target, grantStatements, role, !PG_ARGISNULL(1) && PG_GETARG_BOOL(1));
+	SetUserIdAndSecContext(scope.user, scope.context);
+	PreloadFor(role, preloadStatement);
+	LeaveSteps(&scope);
+	StoreEnd();
+	PG_RETURN_VOID();
+}
+
+PHOTOFLOW_FUNCTION(photoflow_revoke_app)
+{
+	StepScope	scope;
+	char	   *role;
+	StepTarget *target = BeginGrant(fcinfo, &scope, &role);
+
+	RunStatements(target, revokeStatements, role, false);
+	RunSteps(psprintf("REVOKE ALL ON SCHEMA %s FROM %s", quote_identifier(NameStr(target->schema)), role), 0, NULL, NULL);
+	SetUserIdAndSecContext(scope.user, scope.context);
+	PreloadFor(role, unloadStatement);
+	LeaveSteps(&scope);
+	StoreEnd();
+	PG_RETURN_VOID();
+}

@@ -1,0 +1,266 @@
+/*
+ * secret.c: what the database knows and applications must not.
+ *
+ * "__PhotoflowSecrets" is an ordinary table of the owner's, so that it is in a backup with the rest. Row-level security
+ * is forced on it and no policy admits a row: a GRANT on all tables of the schema gives nothing away. photoflow reads
+ * it in the owner's name and keeps what it read for the session, until a trigger on the table says that it changed.
+ *
+ * Lifetimes: the list and all in it live in a memory context of their own, which the next reading resets.
+ */
+#include "secret.h"
+
+#include "catalog/pg_type.h"
+#include "common/sha2.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+
+#include "photoflow.h"
+#include "steps.h"
+#include "store.h"
+
+/* RFC 7518, 3.2: a key for HS256 has at least as many bits as the hash */
+#define KEY_BYTES_LEAST PG_SHA256_DIGEST_LENGTH
+
+static MemoryContext secretContext;
+static List *secrets;
+static bool valid = false;
+static Oid	secretTable = InvalidOid;
+static uint64 invalidations = 0;
+
+static void ForgetSecrets(Datum arg, Oid relid);
+static void ForgetSecretsWithSchema(Datum arg, int cacheid, uint32 hash);
+static void ReadSecrets(void);
+static char *CopyBytes(bytea *from, int *length);
+static void HideStatement(const char *shown);
+static StepTarget *BeginKeys(StepScope *scope);
+static void EndKeys(const StepScope *scope);
+static bytea *KeyArgument(FunctionCallInfo fcinfo, int number);
+static void InsertKey(const StepTarget *target, bytea *key, const char *kid);
+static uint64 RunOnSecrets(const StepTarget *target, const char *text, int nargs, Oid *types, Datum *values);
+
+void
+SecretInitialize(void)
+{
+	CacheRegisterRelcacheCallback(ForgetSecrets, (Datum) 0);
+	CacheRegisterSyscacheCallback(NAMESPACEOID, ForgetSecretsWithSchema, (Datum) 0);
+}
+
+static void
+ForgetSecrets(Datum arg, Oid relid)
+{
+	if (relid == InvalidOid || relid == secretTable || !OidIsValid(secretTable))
+	{
+		valid = false;
+		invalidations++;
+	}
+}
+
+static void
+ForgetSecretsWithSchema(Datum arg, int cacheid, uint32 hash)
+{
+	valid = false;
+	invalidations++;
+}
+
+/* Return the secrets as a list of Secret, NIL where the tables are older than secrets. */
+List *
+SecretsGet(void)
+{
+	if (!valid)
+		ReadSecrets();
+	return secrets;
+}
+
+static void
+ReadSecrets(void)
+{
+	uint64		before = invalidations;
+	uint64		rows;
+
+	if (secretContext == NULL)
+		secretContext = AllocSetContextCreate(TopMemoryContext, "photoflow secrets", ALLOCSET_SMALL_SIZES);
+	secrets = NIL;
+	MemoryContextReset(secretContext);
+	secretTable = get_relname_relid("__PhotoflowSecrets", InstallationGet()->schemaOid);
+	if (!OidIsValid(secretTable))
+		return;					/* looked for again the next time: the table may be made any moment */
+	StoreBegin();
+	rows = StoreRun(PLAN_SECRETS_READ, NULL, NULL);
+	for (uint64 row = 0; row < rows; row++)
+	{
+		MemoryContext spi = MemoryContextSwitchTo(secretContext);
+		Secret	   *secret = palloc(sizeof(Secret));
+
+		secret->kind = pstrdup(StoreCString(row, 1));
+		secret->kid = StoreIsNull(row, 2) ? NULL : pstrdup(StoreCString(row, 2));
+		secret->bytes = (uint8 *) CopyBytes(DatumGetByteaPP(StoreDatum(row, 3)), &secret->length);
+		secrets = lappend(secrets, secret);
+		MemoryContextSwitchTo(spi);
+	}
+	StoreEnd();
+	valid = before == invalidations;
+}
+
+static char *
+CopyBytes(bytea *from, int *length)
+{
+	char	   *copy;
+
+	*length = VARSIZE_ANY_EXHDR(from);
+	copy = palloc(Max(*length, 1));
+	memcpy(copy, VARDATA_ANY(from), *length);
+	return copy;
+}
+
+/* Return the one secret of a kind, NULL when there is none. */
+const Secret *
+SecretFind(const char *kind)
+{
+	ListCell   *cell;
+
+	foreach(cell, SecretsGet())
+		if (strcmp(((Secret *) lfirst(cell))->kind, kind) == 0)
+			return lfirst(cell);
+	return NULL;
+}
+
+/* Take a statement with a key in it out of pg_stat_activity; redact.c keeps it out of the log. */
+static void
+HideStatement(const char *shown)
+{
+	pgstat_report_activity(STATE_RUNNING, shown);
+}
+
+static StepTarget *
+BeginKeys(StepScope *scope)
+{
+	StepTarget *target;
+
+	HideStatement("photoflow: a statement about token keys");
+	StoreBegin();
+	EnterSteps(scope, GetUserId());
+	target = FindInstalledTarget();
+	RequireTargetOwner(target);
+	SetUserIdAndSecContext(target->owner, scope->context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+	if (!OidIsValid(get_relname_relid("__PhotoflowSecrets", target->schemaOid)))
+		ereport(ERROR,
+				(errcode(ERRCODE_PF_TABLES_OUT_OF_DATE),
+				 errmsg("schema \"%s\" has no table \"__PhotoflowSecrets\"", NameStr(target->schema)),
+				 errhint("CALL photoflow.migrate().")));
+	return target;
+}
+
+static void
+EndKeys(const StepScope *scope)
+{
+	LeaveSteps(scope);
+	StoreEnd();
+}
+
+static bytea *
+KeyArgument(FunctionCallInfo fcinfo, int number)
+{
+	bytea	   *key;
+
+	HideStatement("photoflow: a statement about token keys");
+	RequireArgument(fcinfo, number, "key", "Give the bytes of the key that tokens are signed with.");
+	key = PG_GETARG_BYTEA_PP(number);
+	if (VARSIZE_ANY_EXHDR(key) < KEY_BYTES_LEAST)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("a token key must have at least %d bytes", KEY_BYTES_LEAST),
+				 errhint("HS256 asks for a key of 256 random bits or more (RFC 7518, section 3.2).")));
+	return key;
+}
+
+static uint64
+RunOnSecrets(const StepTarget *target, const char *text, int nargs, Oid *types, Datum *values)
+{
+	return RunSteps(ExpandSchema(text, NameStr(target->schema)), nargs, types, values);
+}
+
+static void
+InsertKey(const StepTarget *target, bytea *key, const char *kid)
+{
+	Oid			types[2] = {BYTEAOID, TEXTOID};
+	Datum		values[2] = {PointerGetDatum(key), kid ? CStringGetTextDatum(kid) : (Datum) 0};
+
+	if (kid)
+		RunOnSecrets(target, "INSERT INTO {schema}.\"__PhotoflowSecrets\" (\"Kind\", \"Secret\", \"Kid\")"
+					 " VALUES ('" SECRET_TOKEN_KEY "', $1, $2)", 2, types, values);
+	else
+		RunOnSecrets(target, "INSERT INTO {schema}.\"__PhotoflowSecrets\" (\"Kind\", \"Secret\")"
+					 " VALUES ('" SECRET_TOKEN_KEY "', $1)", 1, types, values);
+}
+
+PHOTOFLOW_FUNCTION(photoflow_set_token_key)
+{
+	bytea	   *key = KeyArgument(fcinfo, 0);
+	StepScope	scope;
+	StepTarget *target = BeginKeys(&scope);
+
+	RunOnSecrets(target, "DELETE FROM {schema}.\"__PhotoflowSecrets\" WHERE \"Kind\" = '" SECRET_TOKEN_KEY "'", 0, NULL, NULL);
+	InsertKey(target, key, NULL);
+	EndKeys(&scope);
+	PG_RETURN_VOID();
+}
+
+PHOTOFLOW_FUNCTION(photoflow_add_token_key)
+{
+	bytea	   *key = KeyArgument(fcinfo, 0);
+	char	   *kid = TextArgument(fcinfo, 1, "kid");
+	StepScope	scope;
+	StepTarget *target = BeginKeys(&scope);
+	Oid			types[1] = {TEXTOID};
+	Datum		values[1] = {CStringGetTextDatum(kid)};
+
+	if (RunOnSecrets(target, "SELECT 1 FROM {schema}.\"__PhotoflowSecrets\" WHERE \"Kind\" = '" SECRET_TOKEN_KEY
+					 "' AND \"Kid\" = $1", 1, types, values) > 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("there is a token key \"%s\" already", kid),
+				 errhint("Drop it first: SELECT photoflow.drop_token_key(%s).", quote_literal_cstr(kid))));
+	InsertKey(target, key, kid);
+	EndKeys(&scope);
+	PG_RETURN_VOID();
+}
+
+PHOTOFLOW_FUNCTION(photoflow_drop_token_key)
+{
+	StepScope	scope;
+	StepTarget *target = BeginKeys(&scope);
+	Oid			types[1] = {TEXTOID};
+	Datum		values[1];
+	uint64		dropped;
+
+	if (PG_ARGISNULL(0))
+		dropped = RunOnSecrets(target, "DELETE FROM {schema}.\"__PhotoflowSecrets\" WHERE \"Kind\" = '" SECRET_TOKEN_KEY
+							   "' AND \"Kid\" IS NULL", 0, NULL, NULL);
+	else
+	{
+		values[0] = PointerGetDatum(PG_GETARG_TEXT_PP(0));
+		dropped = RunOnSecrets(target, "DELETE FROM {schema}.\"__PhotoflowSecrets\" WHERE \"Kind\" = '" SECRET_TOKEN_KEY
+							   "' AND \"Kid\" = $1", 1, types, values);
+	}
+	EndKeys(&scope);
+	PG_RETURN_BOOL(dropped > 0);
+}
+
+/* The names of the keys and nothing of the keys themselves. */
+PHOTOFLOW_FUNCTION(photoflow_token_key_ids)
+{
+	StepScope	scope;
+	StepTarget *target = BeginKeys(&scope);
+	Datum		ids;
+
+	RunOnSecrets(target, "SELECT coalesce(array_agg(coalesce(\"Kid\", '') ORDER BY \"CreatedAt\", \"Id\"), '{}') FROM"
+				 " {schema}.\"__PhotoflowSecrets\" WHERE \"Kind\" = '" SECRET_TOKEN_KEY "'", 0, NULL, NULL);
+	ids = SPI_datumTransfer(StoreDatum(0, 1), false, -1);
+	EndKeys(&scope);
+	PG_RETURN_DATUM(ids);
+}

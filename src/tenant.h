@@ -1,0 +1,29 @@
+/*
+ * tenant.h: whose rows are worked on, and by whom; photoflow.h has what every file asks.
+ */
+#ifndef PHOTOFLOW_TENANT_H
+#define PHOTOFLOW_TENANT_H
+
+#include "postgres.h"
+
+#include "utils/uuid.h"
+
+/* Saved by TenantEnter(), put back by TenantLeave(); an error puts it back as well. */
+typedef struct TenantScope
+{
+	int			gucLevel;		/* 0 where a tenant was set already */
+} TenantScope;
+
+/* tenant.c */
+extern void ContextSetVerified(const pg_uuid_t *tokenOrg, const pg_uuid_t *tokenUser, const char *tokenRoles);
+extern void ContextSetOrg(const pg_uuid_t *organization);
+extern void ContextForgetRoles(void);
+
+/* scope.c */
+extern void ScopeInitialize(void);
+extern void TenantEnter(TenantScope *scope, const pg_uuid_t *org);
+extern void TenantLeave(const TenantScope *scope);
+extern void RequireTenantFor(Oid relid);
+extern bool MayWorkAcross(Oid relid);
+
+#endif
