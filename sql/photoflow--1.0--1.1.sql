@@ -95,7 +95,7 @@ CREATE FUNCTION photoflow.why_zero(table_name regclass, id uuid)
 REVOKE ALL ON FUNCTION photoflow.why_zero(regclass, uuid) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION photoflow.why_zero(regclass, uuid) TO PUBLIC;
 COMMENT ON FUNCTION photoflow.why_zero(regclass, uuid) IS
-'Says why a query does not find a row: not found (or another organizations), deleted, visible; to the owner of the tables also: other organization, no organization set. Errors: 42809 no table of an organizations rows, PF010 no tenant.';
+'Says why a query does not find a row: not found (or another organization''s), deleted, visible; to the owner of the tables also: other organization, no organization set. Errors: 42809 no table of an organization''s rows, PF010 no tenant.';
 
 CREATE FUNCTION photoflow.import_rows(table_name regclass, source regclass)
 	RETURNS bigint
@@ -113,7 +113,7 @@ CREATE FUNCTION photoflow.find_public_url(url text, OUT org_id uuid, OUT public_
 REVOKE ALL ON FUNCTION photoflow.find_public_url(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION photoflow.find_public_url(text) TO @extowner@;
 COMMENT ON FUNCTION photoflow.find_public_url(text) IS
-'Returns whose a public link is, before any organization is set, and the stages it opens: for the service that issues tokens to anonymous visitors. Needs the whole address; nothing for a link that is deleted or has expired. Grant it to that services login only.';
+'Returns whose a public link is, before any organization is set, and the stages it opens: for the service that issues tokens to anonymous visitors. Needs the whole address; nothing for a link that is deleted or has expired. Grant it to that service''s login only.';
 
 CREATE FUNCTION photoflow.event_channel()
 	RETURNS text
@@ -122,7 +122,7 @@ CREATE FUNCTION photoflow.event_channel()
 REVOKE ALL ON FUNCTION photoflow.event_channel() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION photoflow.event_channel() TO @extowner@;
 COMMENT ON FUNCTION photoflow.event_channel() IS
-'Returns the channel that events are notified on, to LISTEN to. Whoever knows its name hears of every organizations albums: grant it to the login of the real-time service only.';
+'Returns the channel that events are notified on, to LISTEN to. Whoever knows its name hears of every organization''s albums: grant it to the login of the real-time service only.';
 
 CREATE FUNCTION photoflow.unfixed_cves(version_num int DEFAULT current_setting('server_version_num')::int)
 	RETURNS TABLE (cve text, fixed_in text)
@@ -138,7 +138,7 @@ END;
 REVOKE ALL ON FUNCTION photoflow.unfixed_cves(int) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION photoflow.unfixed_cves(int) TO @extowner@;
 COMMENT ON FUNCTION photoflow.unfixed_cves(int) IS
-'Returns the known leaks of row-level security that a version of PostgreSQL still has (server_version_num; this servers unless given), and the minor version that mends each.';
+'Returns the known leaks of row-level security that a version of PostgreSQL still has (server_version_num; this server''s unless given), and the minor version that mends each.';
 
 CREATE FUNCTION photoflow.preload_libraries()
 	RETURNS text
@@ -168,7 +168,7 @@ END;
 REVOKE ALL ON FUNCTION photoflow.preload_statement(regrole) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION photoflow.preload_statement(regrole) TO @extowner@;
 COMMENT ON FUNCTION photoflow.preload_statement(regrole) IS
-'Returns the statement, a superusers to run, that makes the sessions of a role in this database load photoflow at their start; NULL where they do.';
+'Returns the statement, a superuser''s to run, that makes the sessions of a role in this database load photoflow at their start; NULL where they do.';
 
 CREATE FUNCTION photoflow.check_tenancy()
 	RETURNS TABLE (severity text, object text, problem text, fix text)
@@ -323,7 +323,7 @@ END;
 REVOKE ALL ON FUNCTION photoflow.check_tenancy() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION photoflow.check_tenancy() TO @extowner@;
 COMMENT ON FUNCTION photoflow.check_tenancy() IS
-'Looks for whatever lets one organization see, or learn of, anothers rows: tables, policies, keys, views, functions, grants, logins, the servers version. One row a problem, with SQL that mends it; no row: clean.';
+'Looks for whatever lets one organization see, or learn of, another''s rows: tables, policies, keys, views, functions, grants, logins, the server''s version. One row a problem, with SQL that mends it; no row: clean.';
 
 -- Triggers of the data tables
 

@@ -8,7 +8,7 @@
  */
 #include "photoflow.h"
 
-#include "catalog/pg_class.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -77,7 +77,8 @@ QualifiedName(Oid relid)
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("relation %u does not exist", relid),
 				 errhint("Give the name of a table.")));
-	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), name);
+	return quote_qualified_identifier(isTempNamespace(get_rel_namespace(relid)) ? "pg_temp" :
+									  get_namespace_name(get_rel_namespace(relid)), name);
 }
 
 static void

@@ -11,7 +11,7 @@ SELECT no_plan();
 -- the data tables, and which of them hold no tenant's rows
 CREATE TEMP VIEW data_table AS SELECT c.oid, c.relname FROM pg_class c
 	WHERE c.relnamespace = (SELECT data_schema::text::regnamespace FROM photoflow.installation) AND c.relkind IN ('r', 'p') AND NOT c.relispartition;
-CREATE TEMP VIEW tenant_table AS SELECT * FROM data_table WHERE relname NOT IN ('Organizations', 'WorkflowVersions', '__PhotoflowMigrations');
+CREATE TEMP VIEW tenant_table AS SELECT * FROM data_table WHERE relname NOT IN ('Organizations', 'WorkflowVersions', '__PhotoflowMigrations', '__PhotoflowSecrets');
 CREATE TEMP VIEW fk AS SELECT con.oid, con.conname, con.conrelid AS child, con.confrelid AS parent,
 		array(SELECT a.attname::text FROM unnest(con.conkey) WITH ORDINALITY k(n, o) JOIN pg_attribute a ON a.attrelid = con.conrelid AND a.attnum = k.n ORDER BY o) AS child_columns,
 		array(SELECT a.attname::text FROM unnest(con.confkey) WITH ORDINALITY k(n, o) JOIN pg_attribute a ON a.attrelid = con.confrelid AND a.attnum = k.n ORDER BY o) AS parent_columns,
@@ -40,6 +40,26 @@ SELECT ok(a.attname = 'OrgId' OR i.indisprimary AND (SELECT attname FROM pg_attr
 		i.indexrelid::regclass || ' leads with the organization')
 	FROM pg_index i JOIN tenant_table t ON t.oid = i.indrelid JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
 	WHERE i.indisunique ORDER BY i.indexrelid::regclass::text;
+
+-- row-level security: enabled, forced and with the one policy on every table of rows of an organization, on the organizations
+-- and on every partition; on the secrets without any
+CREATE TEMP VIEW closed_table AS SELECT c.oid, c.relname, c.relrowsecurity, c.relforcerowsecurity,
+		CASE WHEN c.relname = 'Organizations' THEN '("Id" = photoflow.current_org())' ELSE '("OrgId" = photoflow.current_org())' END AS expression
+	FROM pg_class c WHERE c.oid IN (SELECT oid FROM tenant_table UNION SELECT relid FROM tenant_table t, pg_partition_tree(t.oid))
+		OR c.oid = (SELECT oid FROM data_table WHERE relname = 'Organizations');
+SELECT cmp_ok((SELECT count(*)::int FROM closed_table), '>=', 20, 'there are tables and partitions to ask');
+SELECT ok(relrowsecurity AND relforcerowsecurity, relname || ': row-level security is forced') FROM closed_table ORDER BY relname;
+SELECT is((SELECT string_agg(concat_ws(' ', polname, polcmd, polpermissive, polroles::text, pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid)), '; ')
+		FROM pg_policy WHERE polrelid = c.oid), concat_ws(' ', 'PhotoflowTenant', '*', true, '{0}', expression, expression), relname || ': one policy, for all roles and commands')
+	FROM closed_table c ORDER BY relname;
+SELECT ok(relrowsecurity AND relforcerowsecurity AND NOT EXISTS (SELECT FROM pg_policy WHERE polrelid = c.oid), 'no policy admits a row of the secrets')
+	FROM pg_class c WHERE oid = (SELECT oid FROM data_table WHERE relname = '__PhotoflowSecrets');
+SELECT is((SELECT string_agg(proname || ' ' || provolatile::text || proleakproof || proparallel::text, ', ') FROM pg_proc WHERE oid = 'photoflow.current_org()'::regprocedure),
+	'current_org strues', 'what the policy calls is STABLE, LEAKPROOF and PARALLEL SAFE');
+SELECT is_empty('SELECT * FROM photoflow.check_tenancy()', 'the linter finds nothing');
+-- a statement without a tenant is refused on every table that applications write
+SELECT ok(EXISTS (SELECT FROM pg_trigger WHERE tgrelid = t.oid AND tgfoid = 'photoflow.tenant_require()'::regprocedure AND tgenabled = 'O' AND tgtype = 62), relname || ' asks for a tenant once a statement')
+	FROM data_table t WHERE relname NOT IN ('WorkflowVersions', '__PhotoflowMigrations', '__PhotoflowSecrets', 'AlbumTransitions', 'PhotoSyncPages') ORDER BY relname;
 
 -- rows of two organizations, made in every way that there is; then all children are asked
 INSERT INTO "Organizations" ("Id", "Name") SELECT ('00000000-0000-4000-8000-00000000000' || n)::uuid, n FROM generate_series(1, 2) n;

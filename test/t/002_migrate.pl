@@ -1,4 +1,5 @@
-# migrate() beside other sessions: locks held by users, a second migrate(), a cancel, a killed backend, a DBA's index.
+# migrate() beside other sessions: locks held by users, a second migrate(), a cancel, a killed backend, a DBA's index; and across
+# the organizations that policies keep apart.
 
 use strict;
 use warnings;
@@ -118,6 +119,35 @@ like($notices, qr/step 9005 \(concurrent_index, an index\): done/, 'and recorded
 ($ret, $notices) = migrate('');
 like($notices, qr/nothing to migrate/, 'then nothing is left');
 
+# Policies hold the owner's own statements and not the owner's steps: a step works on the rows of every organization.
+my @orgs = map { "00000000-0000-4000-8000-00000000000$_" } 1 .. 3;
+foreach my $org (@orgs)
+{
+	query(qq{SET photoflow.org_id = '$org'; INSERT INTO "Organizations" ("Id", "Name") VALUES ('$org', 'before'); INSERT INTO "Albums" ("Name") SELECT 'before' FROM generate_series(1, 50);}, $as_studio);
+}
+is(query('SELECT count(*) FROM "Albums"', $as_studio), 0, 'the owner sees no album without an organization');
+add_step(9006, 'backfill', 'rename albums', q{UPDATE {schema}."Albums" SET "Name" = 'after' WHERE "Id" IN (SELECT "Id" FROM {schema}."Albums" WHERE "Name" = 'before' LIMIT $1)},
+	q{SELECT count(*) FROM {schema}."Albums" WHERE "Name" = 'before'});
+add_step(9007, 'ddl', 'rename organizations', q{UPDATE {schema}."Organizations" SET "Name" = 'after'});
+add_step(9008, 'validate', 'no album is left behind', q{ALTER TABLE {schema}."Albums" ADD CONSTRAINT "CK_Albums_Name" CHECK ("Name" = 'after') NOT VALID;
+	ALTER TABLE {schema}."Albums" VALIDATE CONSTRAINT "CK_Albums_Name"});
+($ret, undef, $notices) = $node->psql('studio', 'CALL photoflow.migrate(batch_size => 40)', extra_params => ['-U', 'studio']);
+is($ret, 0, 'the owner migrates the rows of every organization, without one of its own');
+is(state(9006), 'done|150|150', 'every album of them');
+is(query('SELECT count(*), count(DISTINCT "OrgId") FROM "Albums" WHERE "Name" = \'after\''), '150|3', 'has changed');
+is(query('SELECT count(*) FROM "Organizations" WHERE "Name" = \'after\''), 3, 'and every organization');
+add_step(9009, 'backfill', 'rename again', q{UPDATE {schema}."Albums" SET "Status" = 1 WHERE "Id" IN (SELECT "Id" FROM {schema}."Albums" WHERE "Status" = 0 LIMIT $1)},
+	q{SELECT count(*) FROM {schema}."Albums" WHERE "Status" = 0});
+($ret, $notices) = migrate('', "SET photoflow.org_id = '$orgs[0]'; ");
+is($ret, 0, 'a superuser migrates with an organization set');
+is(state(9009), 'done|150|150', 'and still reaches all of them');
+add_step(9010, 'backfill', 'rename once more', q{UPDATE {schema}."Albums" SET "Status" = 2 WHERE "Id" IN (SELECT "Id" FROM {schema}."Albums" WHERE "Status" = 1 LIMIT $1)},
+	q{SELECT count(*) FROM {schema}."Albums" WHERE "Status" = 1});
+($ret, undef, $notices) = $node->psql('studio', "SET photoflow.org_id = '$orgs[0]'; CALL photoflow.migrate();", extra_params => ['-U', 'studio']);
+is($ret, 0, 'so does the owner');
+is(state(9010), 'done|150|150', 'and reaches all of them, too');
+is(query('SELECT count(*) FROM "Albums"', "$as_studio SET photoflow.org_id = '$orgs[0]'; "), 50, 'while its own statements see one organization');
+
 $node->stop;
 done_testing();
 
@@ -147,8 +177,8 @@ sub add_step
 # The exit code, and every message.
 sub migrate
 {
-	my ($arguments) = @_;
-	my ($code, undef, $stderr) = $node->psql('studio', "CALL photoflow.migrate($arguments)");
+	my ($arguments, $before) = @_;
+	my ($code, undef, $stderr) = $node->psql('studio', ($before // '') . "CALL photoflow.migrate($arguments)");
 	return ($code, $stderr);
 }
 

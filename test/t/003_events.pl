@@ -1,4 +1,5 @@
-# Events: what they hold, that they come with the commit and not without it, by NOTIFY and in the WAL.
+# Events: what they hold, that they come with the commit and not without it, by NOTIFY and in the WAL; and that who may not know
+# the channel's name does not hear of them.
 
 use strict;
 use warnings;
@@ -9,7 +10,8 @@ use Test::More;
 
 my $node = PostgreSQL::Test::Cluster->new('events');
 $node->init(extra => ['--no-locale', '--encoding=UTF8']);
-$node->append_conf('postgresql.conf', "wal_level = logical\n");
+# the channel that everybody knows, until the end of this file looks at the one that nobody does
+$node->append_conf('postgresql.conf', "wal_level = logical\nphotoflow.event_channel = 'photoflow'\n");
 $node->start;
 my $org = '00000000-0000-4000-8000-000000000001';
 $node->safe_psql('postgres', qq{CREATE EXTENSION photoflow; SELECT photoflow.create_tables();
@@ -91,7 +93,99 @@ is(join(',', map { value($progress, $_) } 'albumId', 'albumTagId', 'processedCou
 my ($completed) = grep { value($_, 'type') eq 'photo_sync_completed' } events(qq{$context SELECT photoflow.sync_photos('$tag', '$files', 4, true);});
 is(keys_of($completed), 'albumId,albumTagId,processedCount,totalCount,albumTagType,message,timestamp,type', 'the keys of the end');
 
+# The channel has a secret name, unless a superuser has given it one.
+is($node->safe_psql('postgres', 'SELECT photoflow.event_channel()'), 'photoflow', 'the setting names the channel');
+is($node->safe_psql('postgres', q{SELECT problem FROM photoflow.check_tenancy() WHERE object = 'channel photoflow'}), 'events of every organization are open to whoever listens', 'of which the linter warns');
+$node->safe_psql('postgres', q{CREATE ROLE studio LOGIN; CREATE ROLE app LOGIN; CREATE ROLE realtime LOGIN; CREATE ROLE backup LOGIN BYPASSRLS; GRANT pg_read_all_data TO backup;
+	CREATE DATABASE studio OWNER studio; CREATE DATABASE copy OWNER studio; ALTER DATABASE postgres SET photoflow.event_channel = '';});
+$node->safe_psql('postgres', qq{ALTER DATABASE $_ SET photoflow.event_channel = ''}) foreach 'studio', 'copy';
+my $of_this = $node->safe_psql('postgres', 'SELECT photoflow.event_channel()');
+like($of_this, qr/^photoflow_[0-9a-f]{32}$/, 'without the setting its name is a secret');
+is(scalar(events(fire(31))), 0, 'nothing arrives on "photoflow" any more');
+is(join(',', map { value($_, 'newState') } events(fire(32), $of_this)), 'Raw', 'what happens arrives on the secret channel');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM photoflow.check_tenancy() WHERE object LIKE 'channel%'}), 0, 'and the linter is content');
+
+as('studio', qq{CREATE EXTENSION photoflow; SELECT photoflow.create_tables(); SELECT photoflow.grant_app('app'); SET photoflow.org_id = '$org';
+	INSERT INTO "Organizations" ("Id", "Name") VALUES ('$org', 'one');
+	INSERT INTO "Albums" ("Id", "Name") SELECT ('00000000-0000-4000-8000-1' || lpad(n::text, 11, '0'))::uuid, n FROM generate_series(1, 9) n;});
+my $channel = as('studio', 'SELECT photoflow.event_channel()');
+like($channel, qr/^photoflow_[0-9a-f]{32}$/, 'the owner is told the name');
+isnt($channel, $of_this, 'each database has its own');
+is(as('studio', 'SELECT photoflow.event_channel()'), $channel, 'and the same in every session');
+is(as('studio', q{SELECT photoflow.detach(); SELECT photoflow.attach(); CALL photoflow.migrate(); SELECT photoflow.set_token_key('0123456789abcdef0123456789abcdef'); SELECT photoflow.event_channel()}) =~ /\Q$channel\E$/, 1, 'whatever the owner does');
+is(refusal('app', 'SELECT photoflow.event_channel()'), '42501', 'an application is not told');
+is(refusal('app', 'SELECT "Secret" FROM "__PhotoflowSecrets"'), '42501', 'nor where it is kept');
+my $loaded = 'SELECT photoflow.current_org(); ';
+is(refusal('app', $loaded . q{SET photoflow.event_channel = 'photoflow'}), '42501', 'and may not choose another');
+is(refusal('app', $loaded . q{SELECT set_config('photoflow.event_channel', 'photoflow', false)}), '42501', 'in no way');
+is(refusal('studio', $loaded . q{SET photoflow.event_channel = 'photoflow'}), '42501', 'nor may the owner');
+is($node->safe_psql('studio', q{SELECT string_agg(grantee::regrole::text, ',') FROM pg_proc p, aclexplode(p.proacl) WHERE p.oid = 'photoflow.event_channel()'::regprocedure AND grantee <> p.proowner}),
+	'studio', 'the owner alone may ask');
+as('studio', 'GRANT EXECUTE ON FUNCTION photoflow.event_channel() TO realtime');
+is($node->safe_psql('studio', q{SELECT has_function_privilege('realtime', 'photoflow.event_channel()', 'EXECUTE')}), 't', 'and let others ask');
+$node->safe_psql('studio', 'GRANT EXECUTE ON FUNCTION photoflow.event_channel() TO realtime');
+is(as('realtime', 'SELECT photoflow.event_channel()'), $channel, 'as the real-time service, which needs nothing else');
+
+# one listener on both channels, and another session that fires: what comes on the one does not come on the other
+my $listener = $node->background_psql('studio', extra_params => ['-U', 'realtime']);
+$listener->query_safe(qq{LISTEN photoflow; LISTEN "$channel"});
+is(as('app', qq{SET photoflow.org_id = '$org'; SET photoflow.role = 'photographer'; } . fire(1)), 'Raw', 'an application fires');
+my $heard = heard($listener);
+is(join(',', $heard =~ /^Asynchronous notification "([^"]+)"/mg), $channel, 'who knows the channel hears of it, who does not does not');
+is(value((payloads($heard, $channel))[0], 'albumId'), album(1), 'and hears what happened');
+$listener->quit;
+is(scalar(payloads(as('app', "LISTEN photoflow; SET photoflow.org_id = '$org'; SET photoflow.role = 'photographer'; " . fire(2) . ' SELECT 1;'), 'photoflow')), 0, 'not even who fires hears on "photoflow"');
+
+# before the library is loaded the setting takes anything from anybody, and then nothing of it
+my $talked_into = q{SET client_min_messages = error; SET photoflow.event_channel = 'photoflow'; };
+is(scalar(payloads(as('app', "LISTEN photoflow; $talked_into SET photoflow.org_id = '$org'; SET photoflow.role = 'photographer'; " . fire(4) . ' SELECT 1;'), 'photoflow')), 0,
+	'a setting from before the library was loaded is dropped');
+is(scalar(payloads($node->safe_psql('studio', "LISTEN photoflow; SET photoflow.org_id = '$org'; SET photoflow.role = 'photographer'; " . fire(5) . ' SELECT 1;',
+	extra_params => ['-U', 'app'], connstr => $node->connstr('studio') . q{ options='-c photoflow.event_channel=photoflow'}), 'photoflow')), 0, 'one in the options of the connection, too');
+
+# a copy of the database has the channel of the original
+my $dump = PostgreSQL::Test::Utils::tempdir() . '/studio.dump';
+$node->command_ok(['pg_dump', '-U', 'backup', '-Fc', '-f', $dump, 'studio'], 'dumped');
+$node->command_ok(['pg_restore', '-U', 'studio', '--exit-on-error', '-d', 'copy', $dump], 'and restored');
+is(as('studio', 'SELECT photoflow.event_channel()', 'copy'), $channel, 'the channel survives');
+is(scalar(payloads(as('studio', qq{LISTEN "$channel"; } . fire(3) . ' SELECT 1;', 'copy'), $channel)), 1, 'and is at work in the copy');
+
+# a session that has asked hears of a new name at once
+my $session_of_owner = $node->background_psql('studio', extra_params => ['-U', 'studio']);
+is($session_of_owner->query_safe('SELECT photoflow.event_channel()'), $channel, 'a session knows the name');
+$node->safe_psql('studio', q{UPDATE "__PhotoflowSecrets" SET "Secret" = sha256('another') WHERE "Kind" = 'event_channel'});
+my $renewed = as('studio', 'SELECT photoflow.event_channel()');
+isnt($renewed, $channel, 'a superuser gives the channel another secret');
+is($session_of_owner->query_safe('SELECT photoflow.event_channel()'), $renewed, 'of which the session hears');
+$session_of_owner->quit;
+is($node->safe_psql('studio', q{DELETE FROM "__PhotoflowSecrets" WHERE "Kind" = 'event_channel'; SELECT photoflow.event_channel()}), 'photoflow', 'without a secret it is the channel of version 1.0');
+
+$node->stop;
 done_testing();
+
+sub as
+{
+	my ($user, $sql, $database) = @_;
+	return $node->safe_psql($database // 'studio', $sql, extra_params => ['-U', $user]);
+}
+
+# The SQLSTATE that a statement is refused with.
+sub refusal
+{
+	my ($user, $sql) = @_;
+	my (undef, undef, $stderr) = $node->psql('studio', "\\set VERBOSITY sqlstate\n$sql", extra_params => ['-U', $user]);
+	return $stderr =~ /ERROR:  (\w{5})/ ? $1 : "none ($stderr)";
+}
+
+# psql shows what it was notified of after a statement: one after the other, until something came.
+sub heard
+{
+	my ($psql) = @_;
+	my $until = time + $PostgreSQL::Test::Utils::timeout_default;
+	my $shown = '';
+	$shown = $psql->query('SELECT 1') while $shown !~ /Asynchronous/ && time < $until;
+	return $shown;
+}
 
 sub album { my ($n) = @_; return sprintf '00000000-0000-4000-8000-1%011d', $n; }
 
@@ -104,15 +198,17 @@ sub fire
 # The payloads of what a session hears of itself.
 sub events
 {
-	my ($sql) = @_;
-	my @payloads = payloads($node->safe_psql('postgres', "LISTEN photoflow; $sql SELECT 1;"));
+	my ($sql, $channel) = @_;
+	$channel //= 'photoflow';
+	my @payloads = payloads($node->safe_psql('postgres', qq{LISTEN "$channel"; $sql SELECT 1;}), $channel);
 	return @payloads;
 }
 
 sub payloads
 {
-	my ($output) = @_;
-	my @payloads = $output =~ /^Asynchronous notification "photoflow" with payload "(.*)" received from server process with PID \d+\.$/mg;
+	my ($output, $channel) = @_;
+	$channel //= 'photoflow';
+	my @payloads = $output =~ /^Asynchronous notification "$channel" with payload "(.*)" received from server process with PID \d+\.$/mg;
 	return @payloads;
 }
 

@@ -16,6 +16,7 @@ my $albums = 10000;    # more than one batch of history
 $node->safe_psql('postgres', qq{CREATE EXTENSION photoflow; SELECT photoflow.create_tables();
 	INSERT INTO "Organizations" ("Id", "Name") VALUES ('$org', 'one');
 	INSERT INTO "Albums" ("OrgId", "Name") SELECT '$org', n FROM generate_series(1, $albums) n;
+	CREATE ROLE app LOGIN; SELECT photoflow.grant_app('app');
 	CREATE FUNCTION stop_here() RETURNS trigger LANGUAGE plpgsql AS \$\$
 	BEGIN
 		PERFORM pg_advisory_xact_lock(42);
@@ -28,7 +29,9 @@ my %where = ('"Albums"' => q{AFTER UPDATE ON "Albums" FOR EACH ROW WHEN (NEW."Na
 	'"AlbumTransitions"' => 'AFTER INSERT ON "AlbumTransitions" FOR EACH STATEMENT',
 	'"AlbumTags"' => q{AFTER INSERT ON "AlbumTags" FOR EACH STATEMENT});
 my %how = ('fire_many()' => "SELECT count(*) FROM photoflow.fire_many($all, 'SyncRawTag');",
-	'a bulk UPDATE' => 'UPDATE "Albums" SET "AlbumState" = 1;');
+	'a bulk UPDATE' => 'UPDATE "Albums" SET "AlbumState" = 1;',
+	'fire_many() by an application' => "SET SESSION AUTHORIZATION app; SET photoflow.org_id = '$org'; SET photoflow.role = 'photographer';
+		SELECT count(*) FROM photoflow.fire_many($all, 'SyncRawTag');");
 foreach my $table (sort keys %where)
 {
 	foreach my $statement (sort keys %how)

@@ -1,5 +1,5 @@
-# Who may do what: installed by a database's owner who is no superuser, used by a login that has grants on tables and nothing
-# else, and not to be led astray by a search_path.
+# Who may do what: installed by a database's owner who is no superuser, whom policies hold as everybody; used by logins that
+# have grants on tables and nothing else; and not to be led astray by a search_path.
 
 use strict;
 use warnings;
@@ -11,7 +11,7 @@ use Test::More;
 my $node = PostgreSQL::Test::Cluster->new('roles');
 $node->init;
 $node->start;
-$node->safe_psql('postgres', 'CREATE ROLE studio LOGIN; CREATE ROLE app LOGIN; CREATE ROLE other LOGIN; CREATE DATABASE studio OWNER studio;
+$node->safe_psql('postgres', 'CREATE ROLE studio LOGIN; CREATE ROLE app LOGIN; CREATE ROLE desk LOGIN; CREATE ROLE other LOGIN; CREATE DATABASE studio OWNER studio;
 	CREATE ROLE squatter LOGIN; CREATE DATABASE squatted OWNER studio;');
 my $org = '00000000-0000-4000-8000-000000000001';
 
@@ -24,9 +24,16 @@ is(refusal('squatted', 'CREATE EXTENSION photoflow', 'studio'), '42P06', 'a sche
 # trusted: the owner of the database installs, owns the tables, maintains
 as('studio', 'CREATE EXTENSION photoflow; SELECT photoflow.create_tables();');
 is(as('studio', q{SELECT DISTINCT relowner::regrole FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')}), 'studio', 'the tables are the owner\'s');
-as('studio', qq{INSERT INTO "Organizations" ("Id", "Name") VALUES ('$org', 'one');
+is(refusal('studio', qq{INSERT INTO "Organizations" ("Id", "Name") VALUES ('$org', 'one')}, 'studio'), 'PF010', 'the owner writes for an organization, too');
+my $for = "SET photoflow.org_id = '$org'; ";
+as('studio', qq{$for INSERT INTO "Organizations" ("Id", "Name") VALUES ('$org', 'one');
 	INSERT INTO "Albums" ("Id", "OrgId", "Name") SELECT ('00000000-0000-4000-8000-1' || lpad(n::text, 11, '0'))::uuid, '$org', n FROM generate_series(1, 9) n;});
 is(as('studio', fire(1)), 'Raw', 'the owner fires without a context');
+is(as('studio', qq{SELECT photoflow.state_name("AlbumState") FROM "Albums" WHERE "Id" = '} . album(1) . q{'}), '', 'but does not see the album');
+is(refusal('studio', q{UPDATE "Albums" SET "Name" = 'x'}, 'studio'), 'PF010', 'nor writes one');
+is(refusal('studio', q{DELETE FROM "Albums"}, 'studio'), 'PF010', 'nor deletes one');
+is(as('studio', qq{BEGIN; SELECT photoflow.set_context('$org'); SELECT photoflow.state_name("AlbumState") FROM "Albums" WHERE "Id" = '} . album(1) . q{'; COMMIT; SELECT count(*) FROM "Albums"}), "\nRaw\n0",
+	'until the context is set, and for no longer');
 is(as('studio', 'SELECT count(*) > 0 FROM photoflow.migration_status'), 't', 'and sees the steps');
 is(as('studio', 'SELECT bool_and(ok OR hint IS NOT NULL) FROM photoflow.status()'), 't', 'and the status');
 is(as('studio', 'SELECT photoflow.publish_workflow(photoflow.workflow(), false)'), 2, 'and publishes');
@@ -34,29 +41,60 @@ is(as('studio', 'SELECT count(*) FROM photoflow.migrate_albums(1, 2, NULL, true)
 as('studio', 'SELECT photoflow.detach(); SELECT photoflow.attach(); CALL photoflow.migrate();');
 is(as('studio', fire(2)), 'Raw', 'and attaches again');
 
-# an application: grants on tables, EXECUTE from PUBLIC
+# an application: grants on tables, EXECUTE from PUBLIC; those of grant_app(), or by hand
+as('studio', q{SELECT photoflow.grant_app('desk')});
 as('studio', q{GRANT SELECT, UPDATE ON "Albums" TO app; GRANT SELECT, INSERT, UPDATE ON "AlbumTags", "PhotoProcs" TO app; GRANT INSERT ON "Albums" TO app;});
 my $me = "SET photoflow.org_id = '$org'; SET photoflow.role = 'photographer'; ";
-is(as('app', $me . fire(3)), 'Raw', 'an application with grants on tables fires');
-is(as('app', qq{$me SELECT string_agg(to_state, ',') FROM photoflow.album_history('} . album(3) . q{')}), 'Raw', 'and reads the history of its album');
-is(as('app', qq{$me UPDATE "Albums" SET "AlbumState" = 1 WHERE "Id" = '} . album(4) . q{'; SELECT 'ok'}), 'ok', 'a plain UPDATE does it too');
-is(as('studio', q{SELECT count(*) FROM "AlbumTransitions" WHERE "Role" = 'photographer'}), 2, 'with history, in the owner\'s name');
-is(refusal('studio', qq{$me INSERT INTO "AlbumTransitions" ("OrgId", "AlbumId", "Id", "WorkflowVersion", "FromState", "ToState", "Trigger")
-	VALUES ('$org', '} . album(3) . q{', photoflow.uuid_v7(), 1, 1, 9, 'forged')}, 'app'), '42501', 'it does not write history');
-is(refusal('studio', $me . q{UPDATE "AlbumTransitions" SET "ToState" = 9}, 'app'), '42501', 'nor change it');
-is(refusal('studio', $me . q{DELETE FROM "AlbumTransitions"}, 'app'), '42501', 'nor delete it');
-foreach my $call (q{photoflow.publish_workflow('{}')}, 'photoflow.migrate_albums(1, 2)', 'photoflow.create_tables()', 'photoflow.attach()', 'photoflow.detach()',
-	'photoflow.migration_plan()', 'photoflow.migration_steps()', 'photoflow.status()', 'photoflow.create_audit_partitions()')
+my $history = 0;
+foreach my $who ('app', 'desk')
 {
-	is(refusal('studio', "SELECT $call", 'app'), '42501', "it may not call $call");
+	my ($fired, $updated) = $who eq 'app' ? (3, 4) : (5, 9);
+	is(as($who, $me . fire($fired)), 'Raw', "$who: an application with grants on tables fires");
+	is(as($who, qq{$me SELECT string_agg(to_state, ',') FROM photoflow.album_history('} . album($fired) . q{')}), 'Raw', "$who: and reads the history of its album");
+	is(as($who, qq{$me UPDATE "Albums" SET "AlbumState" = 1 WHERE "Id" = '} . album($updated) . q{'; SELECT 'ok'}), 'ok', "$who: a plain UPDATE does it too");
+	$history += 2;
+	is(as('studio', $for . q{SELECT count(*) FROM "AlbumTransitions" WHERE "Role" = 'photographer'}), $history, "$who: with history, in the owner's name");
+	is(refusal('studio', qq{$me INSERT INTO "AlbumTransitions" ("OrgId", "AlbumId", "Id", "WorkflowVersion", "FromState", "ToState", "Trigger")
+		VALUES ('$org', '} . album($fired) . q{', photoflow.uuid_v7(), 1, 1, 9, 'forged')}, $who), '42501', "$who: it does not write history");
+	is(refusal('studio', $me . q{UPDATE "AlbumTransitions" SET "ToState" = 9}, $who), '42501', "$who: nor change it");
+	is(refusal('studio', $me . q{DELETE FROM "AlbumTransitions"}, $who), '42501', "$who: nor delete it");
+	foreach my $call (q{photoflow.publish_workflow('{}')}, 'photoflow.migrate_albums(1, 2)', 'photoflow.create_tables()', 'photoflow.attach()', 'photoflow.detach()',
+		'photoflow.migration_plan()', 'photoflow.migration_steps()', 'photoflow.status()', 'photoflow.create_audit_partitions()',
+		q{photoflow.set_token_key('0123456789abcdef0123456789abcdef')}, q{photoflow.add_token_key('0123456789abcdef0123456789abcdef', 'k')}, q{photoflow.drop_token_key('k')}, 'photoflow.drop_token_key(NULL)',
+		'photoflow.token_key_ids()', q{photoflow.protect_table('public."Albums"')}, qq{photoflow.grant_app('$who')}, qq{photoflow.grant_app('$who', true)}, q{photoflow.grant_app('other')},
+		qq{photoflow.revoke_app('$who')}, 'photoflow.check_tenancy()', q{photoflow.find_public_url('x')}, 'photoflow.event_channel()', 'photoflow.unfixed_cves()',
+		qq{photoflow.preload_statement('$who')}, 'photoflow.preload_libraries()')
+	{
+		is(refusal('studio', "SELECT $call", $who), '42501', "$who: it may not call $call");
+	}
+	is(refusal('studio', 'CALL photoflow.migrate()', $who), '42501', "$who: nor migrate");
+	is(refusal('studio', 'UPDATE photoflow.installation SET data_schema = current_user', $who), '42501', "$who: nor say where the tables are");
+	is(refusal('studio', q{INSERT INTO photoflow.table_steps SELECT 99, '1.0', 'ddl', 'x', 'x'}, $who), '42501', "$who: nor add steps");
+	is(refusal('studio', 'CREATE TABLE photoflow.x ()', $who), '42501', "$who: nor create in our schema");
+	foreach my $table ('"Organizations"', '"Albums"', '"PhotoProcs"', '"AuditLogs"', '"AuditLogs_default"', '"WorkflowVersions"', '"__PhotoflowMigrations"', '"__PhotoflowSecrets"')
+	{
+		is(refusal('studio', "$me TRUNCATE $table CASCADE", $who), '42501', "$who: nor truncate $table");
+		is(refusal('studio', "$me DELETE FROM $table", $who), '42501', "$who: nor delete from $table");
+	}
+	is(refusal('studio', "$me SELECT * FROM $_", $who), '42501', "$who: nor read $_") foreach '"AuditLogs_default"', '"__PhotoflowSecrets"', '"AlbumTransitions"';
 }
-is(refusal('studio', 'CALL photoflow.migrate()', 'app'), '42501', 'nor migrate');
-is(refusal('studio', 'UPDATE photoflow.installation SET data_schema = current_user', 'app'), '42501', 'nor say where the tables are');
-is(refusal('studio', q{INSERT INTO photoflow.table_steps SELECT 99, '1.0', 'ddl', 'x', 'x'}, 'app'), '42501', 'nor add steps');
-is(refusal('studio', 'CREATE TABLE photoflow.x ()', 'app'), '42501', 'nor create in our schema');
-is(refusal('studio', $me . fire(5), 'other'), '42501', 'who may not update albums may not fire');
+is(as('app', $me . 'SELECT "HashedPassword" FROM "Albums" LIMIT 1'), '', 'who was given the whole table sees password hashes');
+is(refusal('studio', $me . 'SELECT "HashedPassword" FROM "Albums"', 'desk'), '42501', 'who was given what an application needs does not');
+as('studio', q{SELECT photoflow.grant_app('desk', true)});
+is(as('desk', $me . 'SELECT count("HashedPassword") FROM "Albums"'), 0, 'unless it is asked for');
+# all functions there are: an application may call those it needs, triggers and conditions, and no others
+is($node->safe_psql('studio', q{SELECT string_agg(p.proname, ' ' ORDER BY p.proname COLLATE "C") FROM pg_proc p WHERE p.pronamespace = 'photoflow'::regnamespace
+	AND p.prorettype <> 'trigger'::regtype AND NOT has_function_privilege('desk', p.oid, 'EXECUTE')}),
+	'add_token_key attach check_tenancy create_audit_partitions create_tables detach drop_token_key event_channel find_public_url grant_app migrate migrate_albums migration_plan migration_steps'
+	. ' preload_libraries preload_statement protect_table publish_workflow revoke_app set_token_key status token_key_ids unfixed_cves', 'these functions are the owner\'s, and no others');
+is($node->safe_psql('studio', q{SELECT count(*) FROM pg_proc p WHERE p.pronamespace = 'photoflow'::regnamespace AND NOT has_function_privilege('studio', p.oid, 'EXECUTE')}), 0, 'who may call them all');
+is(refusal('studio', $me . fire(6), 'other'), '42501', 'who may not update albums may not fire');
+as('studio', q{SELECT photoflow.revoke_app('desk')});
+is(refusal('studio', $me . fire(6), 'desk'), '42501', 'nor may an application that has lost its rights');
+is(refusal('studio', $me . 'SELECT count("Id") FROM "Albums"', 'desk'), '42501', 'which sees no album either');
 # functions that are triggers do nothing when they are called or attached elsewhere
-foreach my $function ('tenant_fill', 'tenant_keep', 'initial_state', 'refuse_state_change', 'collect_transition', 'write_transitions', 'keep_workflow', 'workflow_changed')
+foreach my $function ('tenant_fill', 'tenant_keep', 'initial_state', 'refuse_state_change', 'collect_transition', 'write_transitions', 'keep_workflow', 'workflow_changed',
+	'tenant_require', 'secrets_changed')
 {
 	is(refusal('studio', "SELECT photoflow.$function()", 'app'), '39P01', "$function() is not called directly");
 }
@@ -70,8 +108,8 @@ foreach my $schema ('lair', 'pg_temp')
 		CREATE TRIGGER b AFTER UPDATE ON $schema."Albums" FOR EACH STATEMENT EXECUTE FUNCTION photoflow.write_transitions('Albums');
 		INSERT INTO $schema."Albums" VALUES ('} . album(6) . qq{', '$org', 'x', 8, 1, false, now());
 		UPDATE $schema."Albums" SET "AlbumState" = 9;}, 'app');
-	is(as('studio', q{SELECT count(*) FROM "AlbumTransitions" WHERE "AlbumId" = '} . album(6) . q{'}), 0, "a table in $schema writes no history of our albums");
-	is(as('studio', q{SELECT count(*) FROM "AlbumTags" WHERE "AlbumId" = '} . album(6) . q{'}), 0, "a table in $schema makes no stages of them");
+	is(as('studio', $for . q{SELECT count(*) FROM "AlbumTransitions" WHERE "AlbumId" = '} . album(6) . q{'}), 0, "a table in $schema writes no history of our albums");
+	is(as('studio', $for . q{SELECT count(*) FROM "AlbumTags" WHERE "AlbumId" = '} . album(6) . q{'}), 0, "a table in $schema makes no stages of them");
 }
 
 # a search_path with traps in it: operators, functions, tables and types ahead of pg_catalog and public
@@ -109,9 +147,12 @@ foreach my $who ('app', 'studio')
 	is(as($who, qq{$astray$me INSERT INTO public."AlbumTags" ("AlbumId", "Type", "Status") VALUES ('$id', 1, 2) RETURNING "OrgId"}), $org, "$who: and that of a child");
 	is(refusal('studio', qq{$astray$me INSERT INTO public."AlbumTags" ("AlbumId", "Type") VALUES ('00000000-0000-4000-8000-999999999999', 1)}, $who), 'PF011', "$who: and its refusal");
 }
-my $astray_owner = as('studio', "$astray SELECT photoflow.create_tables(); SELECT photoflow.detach(); SELECT photoflow.attach(); CALL photoflow.migrate();
-	SELECT photoflow.create_audit_partitions(14); SELECT pg_catalog.count(*) FROM photoflow.migration_status; SELECT pg_catalog.count(*) FROM photoflow.status();
-	SELECT photoflow.publish_workflow(photoflow.workflow(), false); SELECT pg_catalog.count(*) FROM photoflow.migrate_albums(1, 3, NULL, false);");
+my $astray_owner = as('studio', qq{$astray SELECT photoflow.create_tables(); SELECT photoflow.detach(); SELECT photoflow.attach(); CALL photoflow.migrate();
+	SELECT photoflow.create_audit_partitions(14); SELECT photoflow.protect_table('public."Albums"'); SELECT photoflow.grant_app('desk'); SELECT photoflow.revoke_app('desk'); SELECT photoflow.grant_app('desk');
+	SELECT photoflow.set_token_key('0123456789abcdef0123456789abcdef'); SELECT photoflow.add_token_key('0123456789abcdef0123456789abcdef', 'k'); SELECT photoflow.token_key_ids();
+	SELECT photoflow.drop_token_key('k'); SELECT photoflow.event_channel(); SELECT pg_catalog.count(*) FROM photoflow.find_public_url('x'); SELECT photoflow.why_zero('public."Albums"', photoflow.uuid_v7());
+	SELECT pg_catalog.count(*) FROM photoflow.check_tenancy(); SELECT photoflow.preload_statement('desk'); SELECT pg_catalog.count(*) FROM photoflow.migration_status; SELECT pg_catalog.count(*) FROM photoflow.status();
+	SELECT photoflow.publish_workflow(photoflow.workflow(), false); SELECT pg_catalog.count(*) FROM photoflow.migrate_albums(1, 3, NULL, false);});
 like($astray_owner, qr/\b11$/, 'the owner\'s functions go straight');
 is($node->safe_psql('studio', 'SELECT what, count(*) FROM trap.sprung GROUP BY 1'), '', 'no trap was sprung');
 is(as('app', "$astray SELECT 1 = 2"), 't', 'who walks there himself');
