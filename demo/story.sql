@@ -280,7 +280,62 @@ COMMIT;
 
 -- ---------------------------------------------------------------------------------------------------
 \echo
-\echo '--- 7. What remains -------------------------------------------------------------------------------'
+\echo '--- 7. Another studio, and a stolen connection ----------------------------------------------------'
+\echo 'The application logs in as "app", which has photoflow.grant_app() and must bring a signed token (photoflow.require_token).'
+\echo 'With the token of Oscar, of the other studio, it asks for every album there is, without a WHERE:'
+\echo
+CREATE ROLE app LOGIN;
+SELECT photoflow.grant_app('app') \g /dev/null
+SELECT photoflow.set_token_key(decode(repeat('5e', 32), 'hex')) \g /dev/null
+-- the platform that issues tokens, played by pgcrypto
+CREATE EXTENSION pgcrypto;
+CREATE FUNCTION pg_temp.url(bytes bytea) RETURNS text LANGUAGE sql RETURN rtrim(translate(encode(bytes, 'base64'), E'+/\n', '-_'), '=');
+CREATE FUNCTION pg_temp.token(org uuid, person uuid, role text) RETURNS text LANGUAGE sql AS $$
+	SELECT body || '.' || pg_temp.url(hmac(convert_to(body, 'UTF8'), decode(repeat('5e', 32), 'hex'), 'sha256'))
+	FROM (SELECT pg_temp.url('{"alg":"HS256","typ":"JWT"}') || '.' || pg_temp.url(convert_to(json_build_object('sub', person, 'role', role,
+		'org_id', org, 'exp', extract(epoch FROM now())::bigint + 3600)::text, 'UTF8')) AS body) t
+$$;
+SELECT pg_temp.token(:'other_studio', :'oscar', 'org_admin') AS oscars_token, pg_temp.token(:'studio', :'minh', 'org_admin') AS minhs_token \gset
+SET photoflow.require_token = on;
+SET SESSION AUTHORIZATION app;
+BEGIN;
+SELECT photoflow.authenticate(:'oscars_token') \g /dev/null
+SELECT format('  Oscar sees %s albums, %s photos and %s studio.', (SELECT count(*) FROM "Albums"), (SELECT count(*) FROM "PhotoProcs"), (SELECT count(*) FROM "Organizations"));
+SELECT format('  Why not album %s? photoflow.why_zero(): %s.', 'of Studio Sen', photoflow.why_zero('"Albums"', :'album'));
+COMMIT;
+\echo
+\echo 'The same connection, the same statements, with Minh''s token:'
+\echo
+BEGIN;
+SELECT photoflow.authenticate(:'minhs_token') \g /dev/null
+SELECT format('  Minh sees %s album, %s photos and %s studio.', (SELECT count(*) FROM "Albums"), (SELECT count(*) FROM "PhotoProcs"), (SELECT count(*) FROM "Organizations"));
+COMMIT;
+\echo
+\echo 'Somebody who stole the connection has no token, and says he is Studio Sen:'
+\echo
+\set ON_ERROR_STOP off
+BEGIN;
+SELECT photoflow.set_context(:'studio', :'minh', 'org_admin');
+\set answer :SQLSTATE
+ROLLBACK;
+\echo 'SQLSTATE: ' :answer '(insufficient_privilege)'
+\set ON_ERROR_STOP on
+SELECT format('  He sees %s albums.', count(*)) FROM "Albums";
+\echo
+\echo 'One letter of Oscar''s token changed:'
+\echo
+\set ON_ERROR_STOP off
+SELECT photoflow.authenticate(overlay(:'oscars_token' PLACING CASE substr(:'oscars_token', 60, 1) WHEN 'x' THEN 'y' ELSE 'x' END FROM 60 FOR 1)) \g /dev/null
+\set forged :SQLSTATE
+\echo 'SQLSTATE: ' :forged '(invalid_token)'
+\set ON_ERROR_STOP on
+RESET SESSION AUTHORIZATION;
+RESET photoflow.require_token;
+INSERT INTO refusals VALUES ('working for whom one likes', '42501', :'answer'), ('a forged token', 'PF012', :'forged');
+
+-- ---------------------------------------------------------------------------------------------------
+\echo
+\echo '--- 8. What remains -------------------------------------------------------------------------------'
 \echo 'Every move, who made it and why (photoflow.album_history):'
 \echo
 BEGIN;
@@ -305,7 +360,7 @@ SELECT what, answered AS sqlstate FROM refusals \g (format=aligned tuples_only=o
 \echo
 SELECT photoflow.state_diagram('mermaid', :'album');
 
-SELECT count(*) FILTER (WHERE expected <> answered) = 0 AND count(*) = 6
+SELECT count(*) FILTER (WHERE expected <> answered) = 0 AND count(*) = 8
 	AND EXISTS (SELECT FROM "Albums" WHERE "Id" = :'album' AND photoflow.state_name("AlbumState") = 'Closed' AND "IsArchive") AS as_told
 FROM refusals \gset
 COMMIT;

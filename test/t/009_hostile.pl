@@ -56,19 +56,19 @@ blind('database_to_xml and its kin read as the caller', q{SELECT table_to_xml('"
 blind('a join', 'SELECT a."Name", p."FileName" FROM "Albums" a JOIN "AlbumTags" t ON t."AlbumId" = a."Id" JOIN "PhotoProcs" p ON p."AlbumTagId" = t."Id"');
 blind('an outer join', 'SELECT o."Name", a."Name" FROM "Organizations" o FULL JOIN "Albums" a ON a."OrgId" = o."Id"');
 blind('a cross join', 'SELECT a."Name", b."Name" FROM "Albums" a, "Albums" b');
-blind('a CTE', 'WITH a AS MATERIALIZED (SELECT * FROM "Albums") SELECT "Name" FROM a');
+blind('a CTE', 'WITH a AS MATERIALIZED (SELECT "Name" FROM "Albums") SELECT "Name" FROM a');
 blind('a recursive CTE', 'WITH RECURSIVE a (n, i) AS (SELECT "Name"::text, 1 FROM "Albums" UNION ALL SELECT b."Name", i + 1 FROM a, "Albums" b WHERE i < 2) SELECT n FROM a');
 blind('LATERAL', 'SELECT x."Name" FROM generate_series(1, 2), LATERAL (SELECT "Name" FROM "Albums" LIMIT 50) x');
 blind('a scalar subquery', 'SELECT array(SELECT "Url" FROM "PublicUrls")');
 blind('NOT IN with NULLs', 'SELECT "Name" FROM "Albums" WHERE "Id" NOT IN (SELECT NULLIF("Id", "Id") FROM "Albums" WHERE false)');
 blind('OR true', 'SELECT "Name" FROM "Albums" WHERE "OrgId" = photoflow.current_org() OR true');
-blind('UNION of all tables', join(' UNION ALL ', map { qq{SELECT to_jsonb(x)::text FROM "$_" x} } @tables));
+blind('UNION of all tables', join(' UNION ALL ', map { qq{SELECT to_jsonb(x)::text FROM "$_" x} } grep { $_ ne 'Albums' } @tables));
 blind('EXCEPT', 'SELECT "Name" FROM "Albums" EXCEPT SELECT \'Kyoto\'');
 blind('string_agg', 'SELECT string_agg("Name", \',\') FROM "Albums"');
 blind('GROUPING SETS', 'SELECT "Name" FROM "Albums" GROUP BY GROUPING SETS (("Name"), ())');
 blind('a window', 'SELECT lag("Name") OVER (ORDER BY "Name" DESC), lead("Name") OVER (ORDER BY "Name") FROM "Albums"');
 blind('TABLESAMPLE', 'SELECT "Name" FROM "Albums" TABLESAMPLE SYSTEM (100)');
-blind('by ctid', q{SELECT "Name" FROM "Albums" WHERE ctid >= '(0,0)'});
+blind('by ctid', q{SELECT "Name" FROM "Users" WHERE ctid >= '(0,0)'});
 blind('ONLY', 'SELECT "Name" FROM ONLY "Albums"');
 blind('a temporary view', 'CREATE TEMP VIEW v AS SELECT * FROM "Users"; SELECT "Name" FROM v');
 blind('a view with security_barrier', 'CREATE TEMP VIEW v WITH (security_barrier) AS SELECT * FROM "Users"; SELECT "Name" FROM v');
@@ -84,7 +84,6 @@ blind('dynamic SQL', 'DO $$ DECLARE n text; BEGIN EXECUTE \'SELECT string_agg("N
 blind('an SQL function', with_function('f() RETURNS SETOF text LANGUAGE sql AS $$ SELECT "Name" FROM "Albums" $$') . 'SELECT pg_temp.f()');
 blind('a definer function of one\'s own', with_function('f() RETURNS SETOF text LANGUAGE sql SECURITY DEFINER AS $$ SELECT "Name" FROM "Albums" $$') . 'SELECT pg_temp.f()');
 blind('a large IN list', 'SELECT "Name" FROM "Albums" WHERE "Id" IN (' . join(',', map { sprintf "'00000000-0000-4000-8%d02-%012d'", 1 + $_ % 2, $_ / 2 } 0 .. 9999) . ')');
-blind('row comparison', 'SELECT "Name" FROM "Albums" WHERE ("OrgId", "Id") > (uuid_nil_of(), uuid_nil_of())') if 0;
 blind('FOR UPDATE', 'SELECT "Name" FROM "Albums" FOR UPDATE');
 blind('FOR KEY SHARE of a join', 'SELECT a."Name" FROM "Albums" a JOIN "AlbumTags" t ON t."OrgId" = a."OrgId" FOR NO KEY UPDATE OF a SKIP LOCKED');
 blind('a MERGE\'s source', 'CREATE TEMP TABLE t (n text); MERGE INTO t USING "Albums" a ON false WHEN NOT MATCHED THEN INSERT VALUES (a."Name"); SELECT n FROM t');
@@ -107,8 +106,6 @@ blind('in a HAVING', $leak . 'SELECT 1 FROM "Albums" GROUP BY "Name" HAVING pg_t
 blind('in an ORDER BY', $leak . 'SELECT 1 FROM "Albums" ORDER BY pg_temp.leak("Name")');
 blind('in a RETURNING', $leak . 'UPDATE "Albums" SET "Status" = 0 RETURNING pg_temp.leak("Name")');
 blind('in an aggregate\'s FILTER', $leak . 'SELECT count(*) FILTER (WHERE pg_temp.leak("Name")) FROM "Users"');
-blind('as an operator', $leak . 'CREATE SCHEMA IF NOT EXISTS x; ' . with_function('eq(text, text) RETURNS boolean LANGUAGE sql AS $$ SELECT pg_temp.leak($1) $$')
-	. 'SELECT 1 FROM "Albums" WHERE "Name" OPERATOR(pg_catalog.=) ANY (SELECT "Name" FROM "Albums" b WHERE pg_temp.eq(b."Name", \'\'))') if 0;
 blind('in a MERGE', $leak . 'MERGE INTO "Albums" a USING (SELECT 1) s ON pg_temp.leak(a."Name") WHEN MATCHED THEN DO NOTHING');
 blind('in a partial ON CONFLICT', $leak . q{INSERT INTO "PhotoLikes" AS l ("Id", "PhotoProcId", "UserId") SELECT l."Id", l."PhotoProcId", l."UserId" FROM "PhotoLikes" l
 	ON CONFLICT ("Id") DO UPDATE SET "ModifiedAt" = now() WHERE pg_temp.leak(l."OrgId"::text)});
@@ -130,7 +127,6 @@ zero('with a subquery over ten thousand ids', q{SELECT count(*) FROM "Albums" WH
 zero('statistics of columns', q{SELECT count(*) FROM pg_stats WHERE schemaname = 'public' AND tablename IN ('Albums', 'Users', 'PublicUrls')});
 zero('extended statistics', q{SELECT count(*) FROM pg_stats_ext WHERE tablename = 'Users'});
 zero('other rows updated', q{WITH u AS (UPDATE "Albums" SET "Status" = 0 RETURNING "OrgId") SELECT count(*) FROM u WHERE "OrgId" <> } . "'$org[1]'");
-zero('other rows updated by id', qq{WITH u AS (UPDATE "Users" SET "Name" = "Name" WHERE "Id" = '@{[id(2, 'user')]}' RETURNING 1) SELECT count(*) FROM u}) if 0;
 zero('other rows updated in a join', qq{WITH u AS (UPDATE "PhotoProcs" p SET "SortOrder" = 0 FROM generate_series(1, 3) WHERE p."AlbumTagId" = '@{[id(2, 'tag')]}' RETURNING 1) SELECT count(*) FROM u});
 
 # Writing
@@ -164,7 +160,7 @@ states('a partition written directly', 'INSERT INTO "AuditLogs_default" DEFAULT 
 foreach my $partition (split /\n/, alone('postgres', q{SELECT relid FROM pg_partition_tree('"AuditLogs"') WHERE isleaf}))
 {
 	is(state('app', "SELECT FROM $partition"), '42501', "partition $partition is closed");
-	is(alone('postgres', qq{SELECT relrowsecurity AND relforcerowsecurity AND EXISTS (SELECT FROM pg_policy WHERE polrelid = oid) FROM pg_class WHERE oid = '$partition'::regclass}), 't', "and has its policy all the same");
+	is(alone('postgres', qq{SELECT relrowsecurity AND relforcerowsecurity AND EXISTS (SELECT FROM pg_policy WHERE polrelid = c.oid) FROM pg_class c WHERE c.oid = '$partition'::regclass}), 't', "partition $partition has its policy all the same");
 }
 blind('a partition that somebody granted', 'SELECT "Operation" FROM "AuditLogs_default"', before => 'GRANT SELECT ON "AuditLogs_default" TO app, tok', after => 'REVOKE ALL ON "AuditLogs_default" FROM app, tok');
 blind('history that somebody granted', 'SELECT "AlbumId" FROM "AlbumTransitions"', before => 'GRANT SELECT ON "AlbumTransitions" TO app, tok', after => 'REVOKE ALL ON "AlbumTransitions" FROM app, tok');
@@ -266,8 +262,8 @@ states('a policy of one\'s own', 'CREATE POLICY p ON "Albums" USING (true)', '42
 states('current_org() replaced', q{CREATE OR REPLACE FUNCTION photoflow.current_org() RETURNS uuid LANGUAGE sql AS 'SELECT NULL::uuid'}, '42501');
 states('a trigger on a data table', 'CREATE TRIGGER x AFTER INSERT ON "Albums" EXECUTE FUNCTION photoflow.tenant_require()', '42501');
 states('a rule', 'CREATE RULE x AS ON UPDATE TO "Albums" DO ALSO NOTHING', '42501');
-states('a foreign key to a data table', q{CREATE TEMP TABLE t (id uuid REFERENCES "Albums" ("Id"))}, '42501');
-states('a partition of one\'s own', q{CREATE TEMP TABLE t PARTITION OF "AuditLogs" FOR VALUES FROM ('1999-01-01') TO ('1999-02-01')}, qr/^(42501|42P16)$/);
+states('a foreign key to a data table', q{CREATE TEMP TABLE t (id uuid REFERENCES "Albums" ("Id"))}, qr/^(42501|42P16)$/);
+states('a partition of one\'s own', q{CREATE TEMP TABLE t PARTITION OF "AuditLogs" FOR VALUES FROM ('1999-01-01') TO ('1999-02-01')}, qr/^(42501|42P16|42809)$/);
 states('inheritance', 'CREATE TEMP TABLE t () INHERITS ("Albums")', '42501');
 states('a table in the data schema', 'CREATE TABLE public."AlbumsX" ()', '42501', 'none');
 states('a leakproof function', q{CREATE FUNCTION pg_temp.f(text) RETURNS boolean LEAKPROOF LANGUAGE sql AS 'SELECT true'}, '42501', 'none');
@@ -331,8 +327,8 @@ foreach my $login ('tok', 'late')		# late: photoflow is loaded when it is first 
 	foreach my $setting ("photoflow.require_token = off", "photoflow.verified_context = '$org[2]  org_admin'", "photoflow.org_id = '$org[2]'")
 	{
 		is(quiet($login, "SET $setting; $count; COMMIT; $count"), "0\n0", "$login: SET $setting ahead of everything gives nothing");
-		is(quiet($login, "BEGIN; SET LOCAL $setting; $count; COMMIT; $count"), "0\n0", "$login: nor does SET LOCAL");
-		is(quiet($login, "BEGIN; SAVEPOINT s; SET $setting; SELECT photoflow.current_org(); ROLLBACK TO s; $count; COMMIT; $count"), $login eq 'tok' ? "0\n0" : "\n0\n0", "$login: nor one that is rolled back over the loading");
+		is(quiet($login, "BEGIN; SET LOCAL $setting; $count; COMMIT; $count"), $login eq 'tok' ? '0' : "0\n0", "$login: nor does SET LOCAL $setting");
+		is(quiet($login, "BEGIN; SAVEPOINT s; SET $setting; SELECT photoflow.current_org(); ROLLBACK TO s; $count; COMMIT; $count"), $login eq 'tok' ? "0\n0" : "\n0\n0", "$login: nor when $setting is rolled back over the loading");
 	}
 	is(quiet($login, "SET photoflow.require_token = off; SET photoflow.org_id = '$org[2]'; $count; RESET photoflow.require_token; SET photoflow.org_id = '$org[2]'; $count"), "0\n0", "$login: all of it together");
 }
@@ -384,8 +380,23 @@ is(quiet('tok', qq{SELECT count(*) FROM generate_series(0, length('$token') - 1)
 	with_function(q{ok(t text) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN PERFORM photoflow.authenticate(t); RETURN true; EXCEPTION WHEN SQLSTATE 'PF012' THEN RETURN false; END $$})), 0, 'nor is the beginning of one');
 is(alone('tok', "BEGIN; $context{tok} SAVEPOINT s; SELECT photoflow.authenticate('x'); ROLLBACK TO s; $count; COMMIT", 0), 2, 'a token that is refused leaves the one before');
 unlike(alone('tok', "SELECT query FROM photoflow.authenticate('$token'), LATERAL (SELECT query FROM pg_stat_activity WHERE pid = pg_backend_pid() OFFSET 0) a"), qr/\Q$signature\E/, 'other sessions of a login do not find tokens in pg_stat_activity');
-alone('tok', "PREPARE p (text) AS SELECT photoflow.authenticate(\$1); EXECUTE p ('$token')");
-unlike(slurp_file($node->logfile), qr/\Q$signature\E/, 'the log has no token in it');
+my %written = (
+	'a token' => q{SELECT photoflow.authenticate('TOKEN')},
+	'one in capitals' => q{SELECT PHOTOFLOW . "authenticate" ('TOKEN')},
+	'one on another line' => qq{SELECT photoflow.authenticate\n\t(\n'TOKEN')},
+	'one after a comment' => q{SELECT photoflow.authenticate/**/('TOKEN')},
+	'one of a prepared statement' => q{PREPARE p (text) AS SELECT photoflow.authenticate($1); EXECUTE p ('TOKEN')},
+	'one that is refused' => q{SELECT photoflow.authenticate('TOKENx')},
+	'one in a statement that fails' => q{SELECT 1 / 0 FROM photoflow.authenticate('TOKEN')},
+	'one in a DO block' => q{DO $$ BEGIN PERFORM photoflow.authenticate('TOKEN'); END $$});
+foreach my $name (sort keys %written)
+{
+	my $given = jwt(qq{{"org_id":"$org[1]","exp":4102444800,"jti":"$name"}});
+
+	quiet('tok', $written{$name} =~ s/TOKEN/$given/r);
+	unlike(slurp_file($node->logfile), qr/\Q@{[(split m{[.]}, $given)[2]]}\E/, "the log has no token in it: $name");
+}
+like(slurp_file($node->logfile), qr/SELECT 1 AS written/, 'control: it has what else is said') if quiet('tok', 'SELECT 1 AS written');
 
 # Events
 my $channel = alone('postgres', 'SELECT photoflow.event_channel()');
@@ -419,7 +430,7 @@ foreach my $head ('["a"]', '[1]', '[null]', '[["a"]]', '[{"a":1}]', '[]', '[[]]'
 	is(refusal('tok', "SELECT photoflow.authenticate('" . encode($head) . ".e30.AAAA')"), 'PF012', "a header that is $head");
 	is(refusal('tok', "SELECT photoflow.authenticate('" . jwt($head) . "')"), 'PF012', "claims that are $head");
 }
-is(alone('postgres', 'SELECT 1'), 1, 'the server is still there');
+is(quiet('postgres', 'SELECT 1'), 1, 'the server is still there');
 
 done_testing();
 
@@ -456,7 +467,7 @@ sub make_data
 			INSERT INTO "AlbumTransitions" ("OrgId", "AlbumId", "Id", "WorkflowVersion", "FromState", "ToState", "Trigger") VALUES ('$org[$o]', '@{[id($o, 'album', 1)]}', photoflow.uuid_v7(), 1, 0, 0, '$name');
 			INSERT INTO "PhotoSyncPages" ("OrgId", "AlbumTagId", "CreatedAt", "Id", "ExternalIds") VALUES ('$org[$o]', '@{[id($o, 'tag')]}', now(), photoflow.uuid_v7(), '{$name}')});
 	}
-	alone('postgres', 'ANALYZE');
+	alone('postgres', 'CREATE STATISTICS names (mcv) ON "Name", "Email" FROM "Users"; ANALYZE');
 }
 
 sub encode
@@ -550,7 +561,7 @@ sub zero
 
 	alone('postgres', $also{before}) if $also{before};
 	is(out($_, $sql), 0, "$_: $name") foreach @logins;
-	cmp_ok(out('postgres', $sql), '>', 0, "control: $name") unless $name =~ /^extended/;
+	cmp_ok(out('postgres', $sql), '>', 0, "control: $name");
 	alone('postgres', $also{after}) if $also{after};
 }
 
