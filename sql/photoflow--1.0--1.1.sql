@@ -292,6 +292,17 @@ BEGIN ATOMIC
 			|| regexp_replace(pg_get_indexdef(k.indexrelid), '( USING \w+ \()', '\1"OrgId", ') || ';'
 	FROM key k WHERE NOT coalesce('OrgId' = ANY (k.columns), false) AND NOT (k.indisprimary AND k.columns[1] = 'Id')
 	UNION ALL
+	SELECT 'warning', t.name, format('index %I is not led by the organization: EXPLAIN ANALYZE tells how many of others'' rows lie in a range of it', x.relname),
+		format('DROP INDEX %I.%I; ', n.nspname, x.relname) || regexp_replace(pg_get_indexdef(i.indexrelid), '( USING \w+ \()', '\1"OrgId", ') || ';'
+	FROM pg_index i JOIN tenant t ON t.oid = i.indrelid JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_namespace n ON n.oid = x.relnamespace
+		JOIN pg_am m ON m.oid = x.relam LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
+	WHERE m.amname = 'btree' AND NOT i.indisunique AND NOT t.relispartition AND t.relname <> 'Organizations' AND a.attname IS DISTINCT FROM 'OrgId'
+	UNION ALL
+	SELECT 'warning', t.name, format('statistics of column %I are still there from before: EXPLAIN tells of others'' values', a.attname),
+		format('DELETE FROM pg_statistic WHERE starelid = %L::regclass AND staattnum = %s;', t.name, a.attnum)
+	FROM tenant t JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum > 0 AND a.attstattarget = 0
+		JOIN photoflow.installation i ON true JOIN pg_stats s ON s.schemaname = i.data_schema AND s.tablename = t.relname AND s.attname = a.attname
+	UNION ALL
 	SELECT 'error', c.oid::regclass::text, 'a materialized view over rows of organizations: policies do not reach it',
 		format('DROP MATERIALIZED VIEW %s CASCADE;', c.oid::regclass)
 	FROM pg_class c WHERE c.relkind = 'm' AND c.oid IN (SELECT reader.oid FROM reader)
@@ -516,6 +527,9 @@ $step$),
 SELECT photoflow.protect_table($table${schema}."PhotoSyncPages"$table$);
 $step$);
 
+-- What an index or the statistics of a column have of others' rows, EXPLAIN tells: comparisons are leakproof, and go ahead of
+-- the policy. So an index that is not led by the organization only answers for what is known as a whole, and there are
+-- no statistics of what people have written.
 INSERT INTO photoflow.table_steps (step, version, kind, description, sql, count_sql) VALUES
 (31, '1.1', 'concurrent_index', 'photos of an organization by the beginning of their file name: WHERE "FileName" ^@ ...', $step$
 CREATE INDEX CONCURRENTLY "IX_PhotoProcs_OrgId_FileName" ON {schema}."PhotoProcs" ("OrgId", "FileName" text_pattern_ops);
@@ -523,4 +537,34 @@ $step$, $count$
 SELECT count(*) = 1 FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
 	JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 	WHERE n.nspname = $1 AND c.relname = 'IX_PhotoProcs_OrgId_FileName' AND i.indisvalid
+$count$),
+
+(32, '1.1', 'concurrent_index', 'a public link by its whole address: find_public_url(), before an organization is known', $step$
+CREATE INDEX CONCURRENTLY "IX_PublicUrls_Url_Hash" ON {schema}."PublicUrls" USING hash ("Url");
+$step$, $count$
+SELECT count(*) = 1 FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+	JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+	WHERE n.nspname = $1 AND c.relname = 'IX_PublicUrls_Url_Hash' AND i.indisvalid
 $count$);
+
+INSERT INTO photoflow.table_steps (step, version, kind, description, sql) VALUES
+(33, '1.1', 'ddl', 'no index over the addresses of all organizations in their order', $step$
+DROP INDEX IF EXISTS {schema}."IX_PublicUrls_Url";
+$step$),
+
+(34, '1.1', 'ddl', 'no statistics of what people have written', $step$
+ALTER TABLE {schema}."Organizations" ALTER COLUMN "Name" SET STATISTICS 0, ALTER COLUMN "Code" SET STATISTICS 0;
+ALTER TABLE {schema}."Users" ALTER COLUMN "Email" SET STATISTICS 0, ALTER COLUMN "Name" SET STATISTICS 0;
+ALTER TABLE {schema}."PublicUrls" ALTER COLUMN "Url" SET STATISTICS 0;
+ALTER TABLE {schema}."Albums" ALTER COLUMN "Name" SET STATISTICS 0, ALTER COLUMN "HashedPassword" SET STATISTICS 0;
+ALTER TABLE {schema}."AlbumTags" ALTER COLUMN "Link" SET STATISTICS 0;
+ALTER TABLE {schema}."PhotoProcs" ALTER COLUMN "FileName" SET STATISTICS 0, ALTER COLUMN "ExternalId" SET STATISTICS 0,
+	ALTER COLUMN "ThumbnailUrl" SET STATISTICS 0;
+ALTER TABLE {schema}."PhotoComments" ALTER COLUMN "Content" SET STATISTICS 0;
+ALTER TABLE {schema}."FailureRecords" ALTER COLUMN "ErrorMessage" SET STATISTICS 0;
+ALTER TABLE {schema}."AuditLogs" ALTER COLUMN "EntityId" SET STATISTICS 0, ALTER COLUMN "UserId" SET STATISTICS 0,
+	ALTER COLUMN "ErrorMessage" SET STATISTICS 0, ALTER COLUMN "RequestData" SET STATISTICS 0,
+	ALTER COLUMN "ResponseData" SET STATISTICS 0, ALTER COLUMN "RequestId" SET STATISTICS 0,
+	ALTER COLUMN "CorrelationId" SET STATISTICS 0, ALTER COLUMN "IpAddress" SET STATISTICS 0,
+	ALTER COLUMN "UserAgent" SET STATISTICS 0, ALTER COLUMN "AdditionalData" SET STATISTICS 0;
+$step$);

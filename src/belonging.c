@@ -95,10 +95,18 @@ ParentOrg(ParentTable *parent, const pg_uuid_t *id, const pg_uuid_t *expected)
 	return found > 0 ? &parent->lastOrg : NULL;
 }
 
-/* Return the arguments; the first, the table's logical name, must be there. */
+/*
+ * Return the arguments; the first, the table's logical name, must be there. On a table of somebody else's the triggers
+ * would look for parents in the owner's name for him.
+ */
 static char **
 TriggerArguments(TriggerData *trigger)
 {
+	if (RelationGetNamespace(trigger->tg_relation) != InstallationGet()->schemaOid)
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("photoflow's triggers are for tables in its data schema only"),
+				 errhint("SELECT photoflow.attach() puts them where they belong.")));
 	if (trigger->tg_trigger->tgnargs < 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
@@ -255,6 +263,8 @@ PHOTOFLOW_FUNCTION(photoflow_tenant_keep)
 	args = TriggerArguments(trigger);
 	if (!GetUuid(trigger, trigger->tg_trigtuple, "OrgId", &oldOrg) ||
 		!GetUuid(trigger, trigger->tg_newtuple, "OrgId", &newOrg) || !UuidEquals(&oldOrg, &newOrg))
+		RefuseCrossTenant(args[0], NULL);
+	if (ContextOrg() ? !UuidEquals(ContextOrg(), &newOrg) : !MayWorkAcross(RelationGetRelid(trigger->tg_relation)))
 		RefuseCrossTenant(args[0], NULL);
 	for (int i = 1; i + 1 < trigger->tg_trigger->tgnargs; i += 2)
 	{

@@ -36,6 +36,7 @@ static char *channelText;
 
 static bool CheckChannel(char **value, void **extra, GucSource source);
 static const char *EventChannel(void);
+static void Notify(const char *payload);
 
 static const struct config_enum_entry eventModes[] = {
 	{"off", EVENTS_OFF, false},
@@ -93,6 +94,24 @@ EventsWanted(void)
 	return events != EVENTS_OFF;
 }
 
+/* Trace_notify, which anybody may turn on, would tell the client the name of the channel. */
+static void
+Notify(const char *payload)
+{
+	bool		trace = Trace_notify;
+
+	Trace_notify = false;
+	PG_TRY();
+	{
+		Async_Notify(EventChannel(), payload);
+	}
+	PG_FINALLY();
+	{
+		Trace_notify = trace;
+	}
+	PG_END_TRY();
+}
+
 /* Send an event when this transaction commits; reduced replaces a payload that NOTIFY would refuse. */
 void
 EventSend(const char *json, const char *reduced)
@@ -100,5 +119,5 @@ EventSend(const char *json, const char *reduced)
 	if (events == EVENTS_WAL)
 		LogTransactionalMessage(EVENT_CHANNEL, json, strlen(json));
 	else if (events == EVENTS_NOTIFY)
-		Async_Notify(EventChannel(), strlen(json) < EVENT_NOTIFY_LIMIT ? json : reduced);
+		Notify(strlen(json) < EVENT_NOTIFY_LIMIT ? json : reduced);
 }

@@ -114,8 +114,8 @@ ReadScalar(void *state, char *token, JsonTokenType type)
 	MemberReader *reader = state;
 	JoseMember *member = reader->current;
 
-	if (reader->depth == 0)
-		reader->refused = true;
+	if (member == NULL)
+		reader->refused = true;		/* not in an object: a lone value, or an element of an array */
 	else if (reader->depth == 1)
 	{
 		member->type = type;

@@ -2,9 +2,9 @@
  * redact.c: keeps keys and tokens out of the server's log.
  *
  * log_statement and its kin write statements as they came, with the key or the token in it, or beside it as a
- * parameter. Such a message is cut off at the first call of one of the functions below and goes without parameters;
- * an error goes to the log without its statement. What the client is told stays as it is. That needs the library:
- * what is written before it is loaded is not seen here.
+ * parameter, and for EXECUTE the prepared statement as a detail. A message in which one of the functions below is
+ * named, or a token stands, is cut off there; its detail and its statement go altogether. What the client is told
+ * stays as it is. That needs the library: what is written before it is loaded is not seen here.
  */
 #include "postgres.h"
 
@@ -18,8 +18,10 @@ static emit_log_hook_type nextHook = NULL;
 static const char *const functions[] = {"authenticate", "set_token_key", "add_token_key"};
 
 static void Redact(ErrorData *error);
-static bool IsCall(const char *text);
-static const char *FindSecretCall(const char *text);
+static bool IsWord(char c);
+static int	FunctionLength(const char *text, const char *at);
+static bool IsToken(const char *at);
+static const char *FindSecret(const char *text);
 
 void
 RedactInitialize(void)
@@ -28,42 +30,69 @@ RedactInitialize(void)
 	emit_log_hook = Redact;
 }
 
-/* Say whether a call's parenthesis follows, after a quotation mark and white space perhaps. */
 static bool
-IsCall(const char *text)
+IsWord(char c)
 {
-	return text[strspn(text, "\" \t\r\n")] == '(';
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
 }
 
-/* Return where the first call of such a function begins, NULL where there is none. */
+/* Return the length of the name of such a function, as a word of its own; 0 where there is none. */
+static int
+FunctionLength(const char *text, const char *at)
+{
+	for (size_t i = 0; i < lengthof(functions); i++)
+	{
+		size_t		length = strlen(functions[i]);
+
+		if (pg_strncasecmp(at, functions[i], length) == 0 && !IsWord(at[length]) && (at == text || !IsWord(at[-1])))
+			return (int) length;
+	}
+	return 0;
+}
+
+/* A token begins with the brace of a JSON object in base64, and has a dot after its header and its claims. */
+static bool
+IsToken(const char *at)
+{
+	for (int dots = 0; dots < 2; dots++)
+	{
+		const char *part = at;
+
+		while (IsWord(*at))
+			at++;
+		if (at == part || *at++ != '.' || (dots == 0 && strncmp(part, "ey", 2) != 0))
+			return false;
+	}
+	return true;
+}
+
+/* Return where the first such name or token begins, NULL where there is none. */
 static const char *
-FindSecretCall(const char *text)
+FindSecret(const char *text)
 {
 	for (const char *at = text; at && *at; at++)
-		for (size_t i = 0; i < lengthof(functions); i++)
-		{
-			size_t		length = strlen(functions[i]);
-
-			if (pg_strncasecmp(at, functions[i], length) == 0 && IsCall(at + length))
-				return at;
-		}
+		if (FunctionLength(text, at) > 0 || (*at == 'e' && IsToken(at)))
+			return at;
 	return NULL;
 }
 
 static void
 Redact(ErrorData *error)
 {
-	const char *call = FindSecretCall(error->message);
+	const char *inMessage = error->output_to_server ? FindSecret(error->message) : NULL;
 
-	if (error->output_to_server && (call || FindSecretCall(debug_query_string)))
+	if (error->output_to_server && (inMessage || FindSecret(error->detail) || FindSecret(debug_query_string)))
 	{
 		error->hide_stmt = true;
 		error->hide_ctx = true;
-		if (error->elevel == LOG && call)
-			error->message = psprintf("%.*s... (not shown: it may hold a key or a token)",
-									  (int) (call - error->message), error->message);
 		if (error->elevel == LOG)
+		{
+			const char *shown = inMessage ? inMessage : strchr(error->message, ':');
+
+			error->message = psprintf("%.*s... (not shown: it may hold a key or a token)",
+									  shown ? (int) (shown - error->message) : 0, error->message);
 			error->detail = error->detail_log = NULL;
+		}
 	}
 	if (nextHook)
 		nextHook(error);

@@ -13,6 +13,7 @@
 #include "common/sha2.h"
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "tcop/tcopprot.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -36,7 +37,6 @@ static void ForgetSecrets(Datum arg, Oid relid);
 static void ForgetSecretsWithSchema(Datum arg, int cacheid, uint32 hash);
 static void ReadSecrets(void);
 static char *CopyBytes(bytea *from, int *length);
-static void HideStatement(const char *shown);
 static StepTarget *BeginKeys(StepScope *scope);
 static void EndKeys(const StepScope *scope);
 static bytea *KeyArgument(FunctionCallInfo fcinfo, int number);
@@ -129,11 +129,15 @@ SecretFind(const char *kind)
 	return NULL;
 }
 
-/* Take a statement with a key in it out of pg_stat_activity; redact.c keeps it out of the log. */
-static void
-HideStatement(const char *shown)
+/*
+ * Take the client's statement out of pg_stat_activity, which sessions of the same login read, when it holds a secret;
+ * NULL: in any case. redact.c keeps it out of the log.
+ */
+void
+HideStatement(const char *secret)
 {
-	pgstat_report_activity(STATE_RUNNING, shown);
+	if (secret == NULL || (debug_query_string && strstr(debug_query_string, secret) != NULL))
+		pgstat_report_activity(STATE_RUNNING, "photoflow: a statement with a key or a token in it");
 }
 
 static StepTarget *
@@ -141,7 +145,6 @@ BeginKeys(StepScope *scope)
 {
 	StepTarget *target;
 
-	HideStatement("photoflow: a statement about token keys");
 	StoreBegin();
 	EnterSteps(scope, GetUserId());
 	target = FindInstalledTarget();
@@ -167,7 +170,7 @@ KeyArgument(FunctionCallInfo fcinfo, int number)
 {
 	bytea	   *key;
 
-	HideStatement("photoflow: a statement about token keys");
+	HideStatement(NULL);
 	RequireArgument(fcinfo, number, "key", "Give the bytes of the key that tokens are signed with.");
 	key = PG_GETARG_BYTEA_PP(number);
 	if (VARSIZE_ANY_EXHDR(key) < KEY_BYTES_LEAST)

@@ -20,6 +20,7 @@ typedef struct Secret
 } Secret;
 
 extern void SecretInitialize(void);
+extern void HideStatement(const char *secret);
 extern List *SecretsGet(void);
 extern const Secret *SecretFind(const char *kind);
 

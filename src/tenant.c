@@ -15,8 +15,10 @@
 #include "photoflow.h"
 
 #include "access/parallel.h"
+#include "access/xact.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 
 #include "tenant.h"
 
@@ -45,12 +47,11 @@ static int	requireTokenAssigned = 0;
 static bool settingVerified = false;
 
 /*
- * What counts now: of the above, the given or the verified. The organization lies in one of a few places taken in
- * turn, since current_org() returns a pointer to it: a row that is being computed while a function in it changes the
- * context still reads memory that is ours.
+ * What counts now: of the above, the given or the verified. current_org() returns a pointer to the organization, which
+ * an open scan keeps as its key. So each of a transaction has a place of its own until the transaction ends; the one
+ * that is left then comes home.
  */
-static pg_uuid_t orgPlaces[8];
-static int	orgPlace = 0;
+static pg_uuid_t homePlace;
 static const pg_uuid_t *org;
 static const pg_uuid_t *user;
 static const char *roles;
@@ -65,6 +66,8 @@ static void AssignRole(const char *value, void *extra);
 static void AssignVerified(const char *value, void *extra);
 static void AssignRequireToken(bool value, void *extra);
 static void WorkOutContext(void);
+static pg_uuid_t *PlaceOrg(const pg_uuid_t *value);
+static void BringOrgHome(XactEvent event, void *arg);
 static void DefineRequireToken(void);
 static void DefineString(const char *name, const char *description, char **variable, GucStringCheckHook check,
 						 GucStringAssignHook assign);
@@ -183,14 +186,34 @@ WorkOutContext(void)
 {
 	const pg_uuid_t *now = requireToken ? (verified ? &verified->org : NULL) : givenOrg;
 
-	if (now && (org == NULL || !UuidEquals(org, now)))
-	{
-		orgPlace = (orgPlace + 1) % lengthof(orgPlaces);
-		orgPlaces[orgPlace] = *now;
-	}
-	org = now ? &orgPlaces[orgPlace] : NULL;
+	if (now == NULL)
+		org = NULL;
+	else if (org == NULL || !UuidEquals(org, now))
+		org = PlaceOrg(now);
 	user = requireToken ? (verified && verified->hasUser ? &verified->user : NULL) : givenUser;
 	roles = requireToken ? (verified && verified->roles[0] ? verified->roles : NULL) : givenRoles;
+}
+
+/* Settings are also put back while a transaction ends: its scans are over then, and its memory is about to go. */
+static pg_uuid_t *
+PlaceOrg(const pg_uuid_t *value)
+{
+	bool		running = IsTransactionState() || GetCurrentTransactionNestLevel() > 1;
+	pg_uuid_t  *place = running ? MemoryContextAlloc(TopTransactionContext, sizeof(pg_uuid_t)) : &homePlace;
+
+	*place = *value;
+	return place;
+}
+
+static void
+BringOrgHome(XactEvent event, void *arg)
+{
+	if (org && (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE ||
+				event == XACT_EVENT_PARALLEL_COMMIT || event == XACT_EVENT_PARALLEL_ABORT))
+	{
+		homePlace = *org;
+		org = &homePlace;
+	}
 }
 
 static void
@@ -235,6 +258,7 @@ ContextDefineSettings(void)
 							   NULL, &verifiedText, "", PGC_SUSET,
 							   GUC_NO_SHOW_ALL | GUC_NOT_IN_SAMPLE | GUC_DISALLOW_IN_FILE,
 							   CheckVerified, AssignVerified, NULL);
+	RegisterXactCallback(BringOrgHome, NULL);
 }
 
 const pg_uuid_t *

@@ -306,6 +306,7 @@ PHOTOFLOW_FUNCTION(photoflow_authenticate)
 	given = PG_GETARG_TEXT_PP(0);
 	token = VARDATA_ANY(given);
 	length = VARSIZE_ANY_EXHDR(given);
+	HideStatement(text_to_cstring(given));
 	SplitToken(token, length, &headerEnd, &claimsEnd);
 	CheckSignature(token, headerEnd, claimsEnd, length);
 	ReadClaims(token + headerEnd + 1, claimsEnd - headerEnd - 1, &claims);

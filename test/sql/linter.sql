@@ -108,6 +108,17 @@ SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = 'plain';
 SELECT pg_get_indexdef(c.oid) FROM pg_class c WHERE relname IN ('names', 'mails') ORDER BY relname;
 ROLLBACK;
 
+-- an index that is not led by the organization; statistics from before there were to be none
+BEGIN;
+CREATE INDEX titles ON "Albums" ("Name");
+CREATE INDEX whole ON "Albums" USING hash ("Name");
+ALTER TABLE "Users" ALTER COLUMN "Email" SET STATISTICS 100;
+ANALYZE "Users";
+ALTER TABLE "Users" ALTER COLUMN "Email" SET STATISTICS 0;
+SELECT severity, object, problem, regexp_replace(fix, '(staattnum = )\d+', '\1n') AS fix FROM photoflow.check_tenancy();
+SELECT lab.mend();
+ROLLBACK;
+
 -- views and functions that look with others' eyes
 BEGIN;
 CREATE VIEW lab.definer AS SELECT * FROM "Albums";

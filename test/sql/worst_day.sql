@@ -165,6 +165,16 @@ SELECT photoflow.reorder_photos(lab.id('tag0', 888), '{}');
 RESET photoflow.org_id;
 RESET ROLE;
 SELECT n, "from", trigger, "to" FROM lab.history(:'album');
+-- forged in the data schema, by who may create there
+CREATE TABLE forged_too ("Id" int, "OrgId" int, "Version" int);
+CREATE TRIGGER a BEFORE INSERT ON forged_too FOR EACH ROW EXECUTE FUNCTION photoflow.tenant_fill();
+INSERT INTO forged_too VALUES (1, 2, 3);
+\echo :LAST_ERROR_SQLSTATE
+DROP TRIGGER a ON forged_too;
+CREATE TRIGGER a BEFORE INSERT ON forged_too FOR EACH ROW EXECUTE FUNCTION photoflow.tenant_fill('forged', 'Id', 'Albums');
+INSERT INTO forged_too VALUES (1, 2, 3);
+\echo :LAST_ERROR_SQLSTATE
+DROP TABLE forged_too;
 DROP OWNED BY regress_worst;
 DROP ROLE regress_worst;
 DROP FUNCTION lab.bounce(), lab.other(), lab.eighty();

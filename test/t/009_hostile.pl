@@ -204,7 +204,7 @@ foreach my $column (sort keys %parent)
 {
 	my ($parent, $kind) = @{ $parent{$column} };
 	same("tenant_fill() for $parent on a table of one's own", $table . qq{CREATE TRIGGER x BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION photoflow.tenant_fill('t', '$column', '$parent');
-		INSERT INTO t ("$column") VALUES ('ID:$kind') RETURNING "OrgId"}, 'PF011', control => 0);
+		INSERT INTO t ("$column") VALUES ('ID:$kind') RETURNING "OrgId"}, '39P01', control => 0);
 	same("tenant_keep() for $parent on a table of one's own", $table . qq{CREATE TRIGGER x AFTER UPDATE ON t FOR EACH ROW EXECUTE FUNCTION photoflow.tenant_keep('t', '$column', '$parent');
 		INSERT INTO t ("OrgId", "$column") VALUES ('ORG', 'ID:$kind'); UPDATE t SET "$column" = "$column"}, undef, control => 0);
 }
@@ -467,7 +467,7 @@ sub make_data
 			INSERT INTO "AlbumTransitions" ("OrgId", "AlbumId", "Id", "WorkflowVersion", "FromState", "ToState", "Trigger") VALUES ('$org[$o]', '@{[id($o, 'album', 1)]}', photoflow.uuid_v7(), 1, 0, 0, '$name');
 			INSERT INTO "PhotoSyncPages" ("OrgId", "AlbumTagId", "CreatedAt", "Id", "ExternalIds") VALUES ('$org[$o]', '@{[id($o, 'tag')]}', now(), photoflow.uuid_v7(), '{$name}')});
 	}
-	alone('postgres', 'CREATE STATISTICS names (mcv) ON "Name", "Email" FROM "Users"; ANALYZE');
+	alone('postgres', 'CREATE STATISTICS names (mcv) ON "OrgId", "CreatedAt" FROM "Users"; ANALYZE');
 }
 
 sub encode
