@@ -39,7 +39,7 @@ CREATE FUNCTION photoflow.add_token_key(key bytea, kid text)
 REVOKE ALL ON FUNCTION photoflow.add_token_key(bytea, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION photoflow.add_token_key(bytea, text) TO @extowner@;
 COMMENT ON FUNCTION photoflow.add_token_key(bytea, text) IS
-'Adds a key (32 bytes or more) for tokens whose header names this key id, or none: the first step of a rotation. Errors: 22023 too short, 42710 the id is taken, 42501 not the owner of the tables.';
+'Adds a key (32 bytes or more) for tokens whose header names this key id, or none: the first step of a rotation. Errors: 22023 too short or an empty id, 42710 the id is taken, 42501 not the owner of the tables.';
 
 CREATE FUNCTION photoflow.drop_token_key(kid text)
 	RETURNS boolean

@@ -29,6 +29,7 @@ static JsonActionResult EndStructure(void *state);
 static JsonActionResult BeginField(void *state, char *name, bool isNull);
 static JsonActionResult ReadScalar(void *state, char *token, JsonTokenType type);
 static void Enter(MemberReader *reader, JsonTokenType type);
+static bool IsAscii(const char *json);
 
 /* Decode base64url without padding; false where the text is not the one spelling of some bytes. */
 bool
@@ -128,6 +129,22 @@ ReadScalar(void *state, char *token, JsonTokenType type)
 	JSON_ACTION_DONE;
 }
 
+/* Say whether a JSON text has ASCII characters only, escaped ones too: the parser raises an error where it cannot convert. */
+static bool
+IsAscii(const char *json)
+{
+	for (const char *c = json; *c; c++)
+	{
+		if (IS_HIGHBIT_SET(*c))
+			return false;
+		if (c[0] == '\\' && c[1] == 'u' && (strncmp(c + 2, "00", 2) != 0 || c[4] > '7'))
+			return false;
+		if (c[0] == '\\' && c[1] != '\0')
+			c++;
+	}
+	return true;
+}
+
 /* Return the members of the object that a JSON text is; NIL where it is not one, or names a member twice, or none. */
 List *
 JoseMembers(const uint8 *json, int length)
@@ -140,9 +157,8 @@ JoseMembers(const uint8 *json, int length)
 	/* tokens are UTF-8; in a database of another encoding only what both have in common is taken */
 	if (memchr(json, '\0', length) != NULL || !pg_verify_mbstr(PG_UTF8, text, length, true))
 		return NIL;
-	for (int i = 0; i < length && GetDatabaseEncoding() != PG_UTF8; i++)
-		if (IS_HIGHBIT_SET(json[i]))
-			return NIL;
+	if (GetDatabaseEncoding() != PG_UTF8 && !IsAscii(text))
+		return NIL;
 	if (pg_parse_json(MakeJsonLexContext(text, length, GetDatabaseEncoding()), &actions) != JSON_SUCCESS || reader.refused)
 		return NIL;
 	return reader.members;

@@ -116,7 +116,9 @@ STORE_PLAN(PLAN_URL_IN_ORG, STORE_OWNER, "SELECT [OrgId] FROM {PublicUrls} WHERE
 STORE_PLAN(PLAN_URL_ORG, STORE_OWNER, "SELECT [OrgId] FROM {PublicUrls} WHERE [Id] == $1", UUIDOID)
 
 /* --- secret.c; $1 kind, $2 key id, $3 secret; no row of the table is anybody's, the policies admit none --- */
-STORE_PLAN(PLAN_SECRETS_READ, STORE_OWNER, "SELECT [Kind], [Kid], [Secret] FROM {__PhotoflowSecrets} ORDER BY [CreatedAt], [Id]", InvalidOid)
+STORE_PLAN(PLAN_SECRETS_READ, STORE_OWNER | STORE_READ,
+		   "SELECT [Kind], [Kid], [Secret] FROM {__PhotoflowSecrets} ORDER BY [CreatedAt], [Id]",
+		   InvalidOid)
 
 /* --- publicurl.c --- */
 STORE_PLAN(PLAN_PUBLIC_URL, STORE_OWNER | STORE_READ,

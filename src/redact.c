@@ -8,6 +8,8 @@
  */
 #include "postgres.h"
 
+#include "commands/prepare.h"
+#include "pgstat.h"
 #include "tcop/tcopprot.h"
 #include "utils/elog.h"
 
@@ -22,6 +24,7 @@ static bool IsWord(char c);
 static int	FunctionLength(const char *text, const char *at);
 static bool IsToken(const char *at);
 static const char *FindSecret(const char *text);
+static const char *ExecutedStatement(const char *text);
 
 void
 RedactInitialize(void)
@@ -76,13 +79,48 @@ FindSecret(const char *text)
 	return NULL;
 }
 
+/* Return the text that was prepared, where a statement is an EXECUTE; NULL where it is none. */
+static const char *
+ExecutedStatement(const char *text)
+{
+	static const char *const space = " \t\r\n\f\v";
+	char		name[NAMEDATALEN];
+	int			length = 0;
+	bool		quoted;
+	const PreparedStatement *prepared;
+
+	text += text ? strspn(text, space) : 0;
+	if (text == NULL || pg_strncasecmp(text, "execute", strlen("execute")) != 0)
+		return NULL;
+	text += strlen("execute");
+	text += strspn(text, space);
+	quoted = *text == '"';
+	for (text += quoted; *text && length < NAMEDATALEN - 1; text++)
+	{
+		if (quoted ? *text == '"' && *++text != '"' : strchr(" \t\r\n\f\v(;", *text) != NULL)
+			break;
+		name[length++] = quoted ? *text : pg_tolower((unsigned char) *text);
+	}
+	name[length] = '\0';
+	prepared = FetchPreparedStatement(name, false);
+	return prepared ? prepared->plansource->query_string : NULL;
+}
+
 static void
 Redact(ErrorData *error)
 {
 	const char *inMessage = error->output_to_server ? FindSecret(error->message) : NULL;
 
-	if (error->output_to_server && (inMessage || FindSecret(error->detail) || FindSecret(debug_query_string)))
+	if (error->output_to_server && (inMessage || FindSecret(error->detail) || FindSecret(error->context) ||
+									FindSecret(error->internalquery) || FindSecret(debug_query_string) ||
+									FindSecret(ExecutedStatement(debug_query_string))))
 	{
+		/* written as QUERY, whatever hide_stmt says */
+		error->internalquery = NULL;
+		error->internalpos = 0;
+		/* where the functions were not reached, or not allowed, they could not hide it */
+		if (error->elevel >= ERROR)
+			pgstat_report_activity(STATE_RUNNING, "photoflow: a statement with a key or a token in it");
 		error->hide_stmt = true;
 		error->hide_ctx = true;
 		if (error->elevel == LOG)

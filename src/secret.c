@@ -18,6 +18,7 @@
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 #include "photoflow.h"
@@ -71,6 +72,8 @@ ForgetSecretsWithSchema(Datum arg, int cacheid, uint32 hash)
 List *
 SecretsGet(void)
 {
+	/* within a transaction nothing else may have made us hear of a key that was dropped */
+	AcceptInvalidationMessages();
 	if (!valid)
 		ReadSecrets();
 	return secrets;
@@ -90,7 +93,10 @@ ReadSecrets(void)
 	if (!OidIsValid(secretTable))
 		return;					/* looked for again the next time: the table may be made any moment */
 	StoreBegin();
+	/* what is kept for the session is what is true now, not what was when a REPEATABLE READ transaction began */
+	PushActiveSnapshot(GetLatestSnapshot());
 	rows = StoreRun(PLAN_SECRETS_READ, NULL, NULL);
+	PopActiveSnapshot();
 	for (uint64 row = 0; row < rows; row++)
 	{
 		MemoryContext spi = MemoryContextSwitchTo(secretContext);
@@ -218,10 +224,16 @@ PHOTOFLOW_FUNCTION(photoflow_add_token_key)
 	bytea	   *key = KeyArgument(fcinfo, 0);
 	char	   *kid = TextArgument(fcinfo, 1, "kid");
 	StepScope	scope;
-	StepTarget *target = BeginKeys(&scope);
+	StepTarget *target;
 	Oid			types[1] = {TEXTOID};
 	Datum		values[1] = {CStringGetTextDatum(kid)};
 
+	if (*kid == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"%s\" must not be empty", "kid"),
+				 errhint("A key without an id is set with photoflow.set_token_key(key).")));
+	target = BeginKeys(&scope);
 	if (RunOnSecrets(target, "SELECT 1 FROM {schema}.\"__PhotoflowSecrets\" WHERE \"Kind\" = '" SECRET_TOKEN_KEY
 					 "' AND \"Kid\" = $1", 1, types, values) > 0)
 		ereport(ERROR,

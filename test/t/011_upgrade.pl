@@ -89,7 +89,7 @@ is($steps{$begun}, 'attach: rows of AlbumTags are seen by their organization onl
 like($notices, qr/step $_ \(concurrent_index, .*\): to be run by hand\nDETAIL:  .*CREATE INDEX CONCURRENTLY/, "step $_ is left to be run by hand") foreach @manual;
 is(steps('busy'), expected('manual'), 'the other steps are done');
 is(as('studio', 'busy', 'SELECT string_agg(step || kind, \',\' ORDER BY step) FROM photoflow.migration_plan()'), join(',', map { $_ . 'concurrent_index' } @manual), 'the plan has the rest');
-is(as('studio', 'busy', q{SELECT sql FROM photoflow.migration_plan() WHERE sql LIKE '%FileName%'}), $index, 'as SQL');
+is(as('studio', 'busy', q{SELECT btrim(sql, E'\n') FROM photoflow.migration_plan() WHERE sql LIKE '%FileName%'}), $index, 'as SQL');
 at_work('busy');
 by_hand('busy');
 is(steps('busy'), expected('done'), 'which is done when it has run');
@@ -269,7 +269,7 @@ sub expected
 sub by_hand
 {
 	my ($database) = @_;
-	as('studio', $database, $_) foreach split /\n/, as('studio', $database, 'SELECT trim(sql) FROM photoflow.migration_plan()');
+	as('studio', $database, $_) foreach split /\n/, as('studio', $database, q{SELECT btrim(sql, E'\n') FROM photoflow.migration_plan()});
 	return;
 }
 
@@ -452,7 +452,7 @@ sub listings
 	$dump =~ s/(binary_upgrade_set_next_\w+\(')\d+(')/$1N$2/g;
 	$dump =~ s/(SET relfrozenxid = ')\d+(', relminmxid = ')\d+(')/$1N$2N$3/g;
 	$dump =~ s/^(WHERE oid = ')\d+(';)$/$1N$2/mg;
-	$dump =~ s/^(SELECT pg_catalog\.binary_upgrade_set_next_attribute_versions\('\{)(.*)(\}')/$1 . $2 =~ s![0-9A-F]+\/[0-9A-F]+!N!gr . $3/mge;
+	$dump =~ s/(?<=[{,])[0-9A-F]+\/[0-9A-F]+(?=[,}].*::pg_catalog\.pg_lsn\[\]\);$)/N/mg;
 	$dump =~ s/^(SELECT pg_catalog\.binary_upgrade_create_empty_extension\('photoflow'.*'\{)\d+(\}')/$1N$2/mg;
 	my %listing = (dump => [split /\n/, $dump]);
 	$listing{members} = [split /\n/, $node->safe_psql($database, q{
