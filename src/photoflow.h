@@ -53,6 +53,15 @@ extern const char *ContextRoleText(void);
 extern void RequireArgument(FunctionCallInfo fcinfo, int number, const char *name, const char *hint);
 extern pg_uuid_t *AlbumIdArgument(FunctionCallInfo fcinfo, int number);
 extern char *TextArgument(FunctionCallInfo fcinfo, int number, const char *name);
+
+/* a column of a row that a function returns */
+typedef struct RowColumn
+{
+	const char *name;
+	Oid			type;
+} RowColumn;
+
+extern struct TupleDescData *KeepRowType(struct TupleDescData **kept, const RowColumn *columns, int count);
 extern struct TriggerData *RequireTrigger(FunctionCallInfo fcinfo, const char *function, uint32 event,
 										  const char *wording);
 #define BEFORE_INSERT_ROW (TRIGGER_EVENT_INSERT | TRIGGER_EVENT_ROW | TRIGGER_EVENT_BEFORE)

@@ -22,15 +22,6 @@
 
 #include "tenant.h"
 
-/* what authenticate() found in a token; one allocation of the settings machinery */
-typedef struct VerifiedContext
-{
-	pg_uuid_t	org;
-	pg_uuid_t	user;
-	bool		hasUser;
-	char		roles[FLEXIBLE_ARRAY_MEMBER];	/* separated by commas; may be empty */
-} VerifiedContext;
-
 static char *orgText;
 static char *userText;
 static char *roleText;
@@ -108,38 +99,20 @@ CheckUuid(char **value, void **extra, GucSource source)
 	return true;
 }
 
-/* Parse "ORG USER ROLES" as ContextSetVerified() writes it. */
 static bool
 CheckVerified(char **value, void **extra, GucSource source)
 {
-	VerifiedContext *parsed;
-	char	   *text;
-	const char *roleList;
-
 	if (*value == NULL || **value == '\0')
 		return true;
-	if (!settingVerified && !InitializingParallelWorker)
+	if (settingVerified || InitializingParallelWorker)
 	{
-		GUC_check_errcode(ERRCODE_INSUFFICIENT_PRIVILEGE);
-		GUC_check_errmsg("\"photoflow.verified_context\" cannot be set");
-		GUC_check_errhint("It comes from a token: SELECT * FROM photoflow.authenticate(token).");
-		return false;
+		*extra = VerifiedParse(*value);
+		return *extra != NULL;
 	}
-	parsed = guc_malloc(LOG, offsetof(VerifiedContext, roles) + strlen(*value) + 1);
-	if (parsed == NULL)
-		return false;
-	text = pstrdup(*value);
-	roleList = strchr(text, ' ') ? strchr(strchr(text, ' ') + 1, ' ') : NULL;
-	if (roleList == NULL)
-		elog(ERROR, "malformed verified context");
-	*strchr(text, ' ') = '\0';
-	text[roleList - text] = '\0';
-	parsed->hasUser = text[strlen(text) + 1] != '\0';
-	if (!UuidParse(text, &parsed->org) || (parsed->hasUser && !UuidParse(text + strlen(text) + 1, &parsed->user)))
-		elog(ERROR, "malformed verified context");
-	strcpy(parsed->roles, roleList + 1);
-	*extra = parsed;
-	return true;
+	GUC_check_errcode(ERRCODE_INSUFFICIENT_PRIVILEGE);
+	GUC_check_errmsg("\"photoflow.verified_context\" cannot be set");
+	GUC_check_errhint("It comes from a token: SELECT * FROM photoflow.authenticate(token).");
+	return false;
 }
 
 static void
@@ -320,26 +293,20 @@ SetVerified(const char *name, const char *value, GucAction action)
 void
 ContextSetVerified(const pg_uuid_t *tokenOrg, const pg_uuid_t *tokenUser, const char *tokenRoles)
 {
-	const char *orgId = UuidText(tokenOrg);
-	const char *userId = tokenUser ? UuidText(tokenUser) : "";
-	const char *role = tokenRoles ? tokenRoles : "";
-
-	SetVerified("photoflow.verified_context", psprintf("%s %s %s", orgId, userId, role), GUC_ACTION_LOCAL);
-	SetVerified("photoflow.org_id", orgId, GUC_ACTION_LOCAL);
-	SetVerified("photoflow.user_id", userId, GUC_ACTION_LOCAL);
-	SetVerified("photoflow.role", role, GUC_ACTION_LOCAL);
+	SetVerified("photoflow.verified_context", VerifiedText(tokenOrg, tokenUser, tokenRoles), GUC_ACTION_LOCAL);
+	SetVerified("photoflow.org_id", UuidText(tokenOrg), GUC_ACTION_LOCAL);
+	SetVerified("photoflow.user_id", tokenUser ? UuidText(tokenUser) : "", GUC_ACTION_LOCAL);
+	SetVerified("photoflow.role", tokenRoles ? tokenRoles : "", GUC_ACTION_LOCAL);
 }
 
 /* Work for an organization until the present level of settings ends; see scope.c. */
 void
 ContextSetOrg(const pg_uuid_t *organization)
 {
-	const char *text = UuidText(organization);
-
 	if (requireToken)
-		SetVerified("photoflow.verified_context", psprintf("%s  ", text), GUC_ACTION_SAVE);
+		SetVerified("photoflow.verified_context", VerifiedText(organization, NULL, NULL), GUC_ACTION_SAVE);
 	else
-		SetVerified("photoflow.org_id", text, GUC_ACTION_SAVE);
+		SetVerified("photoflow.org_id", UuidText(organization), GUC_ACTION_SAVE);
 }
 
 PHOTOFLOW_FUNCTION(photoflow_set_context)

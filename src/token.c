@@ -268,29 +268,19 @@ ReadClaims(const char *claims, int length, Claims *result)
 static Datum
 ClaimsTuple(const Claims *claims)
 {
+	static const RowColumn columns[] = {{"org_id", UUIDOID}, {"user_id", UUIDOID}, {"role", TEXTOID},
+	{"expires_at", TIMESTAMPTZOID}};
 	static TupleDesc desc = NULL;
 	Datum		values[4];
 	bool		nulls[4] = {false, !claims->hasUser, claims->roles == NULL, false};
 
-	if (desc == NULL)
-	{
-		MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
-		TupleDesc	made = CreateTemplateTupleDesc(4);
-
-		TupleDescInitEntry(made, 1, "org_id", UUIDOID, -1, 0);
-		TupleDescInitEntry(made, 2, "user_id", UUIDOID, -1, 0);
-		TupleDescInitEntry(made, 3, "role", TEXTOID, -1, 0);
-		TupleDescInitEntry(made, 4, "expires_at", TIMESTAMPTZOID, -1, 0);
-		desc = BlessTupleDesc(made);
-		MemoryContextSwitchTo(caller);
-	}
 	values[0] = UUIDPGetDatum(&claims->org);
 	values[1] = UUIDPGetDatum(&claims->user);
 	values[2] = claims->roles ? CStringGetTextDatum(claims->roles) : (Datum) 0;
 	values[3] = TimestampTzGetDatum((TimestampTz) ((claims->expires -
 													(POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * (double) SECS_PER_DAY) *
 												   USECS_PER_SEC));
-	return HeapTupleGetDatum(heap_form_tuple(desc, values, nulls));
+	return HeapTupleGetDatum(heap_form_tuple(KeepRowType(&desc, columns, lengthof(columns)), values, nulls));
 }
 
 PHOTOFLOW_FUNCTION(photoflow_authenticate)

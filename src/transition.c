@@ -195,33 +195,14 @@ TransitionFire(Outcome *outcomes, int count, Datum reason, Datum args)
 	}
 }
 
-/* Describe the row that fire() and rollback_transition() return; looking it up for every call costs 1 us. */
-static TupleDesc
-OutcomeDescription(void)
-{
-	static TupleDesc desc = NULL;
-
-	if (desc == NULL)
-	{
-		MemoryContext caller = MemoryContextSwitchTo(TopMemoryContext);
-		TupleDesc	made = CreateTemplateTupleDesc(5);
-
-		TupleDescInitEntry(made, 1, "transition_id", UUIDOID, -1, 0);
-		TupleDescInitEntry(made, 2, "album_id", UUIDOID, -1, 0);
-		TupleDescInitEntry(made, 3, "from_state", TEXTOID, -1, 0);
-		TupleDescInitEntry(made, 4, "to_state", TEXTOID, -1, 0);
-		TupleDescInitEntry(made, 5, "tag_id", UUIDOID, -1, 0);
-		desc = BlessTupleDesc(made);
-		MemoryContextSwitchTo(caller);
-	}
-	return desc;
-}
-
 /* Make the row that fire() and rollback_transition() return. */
 Datum
 TransitionTuple(const Outcome *outcome, int toValue)
 {
 	static const pg_uuid_t none;
+	static const RowColumn columns[] = {{"transition_id", UUIDOID}, {"album_id", UUIDOID}, {"from_state", TEXTOID},
+	{"to_state", TEXTOID}, {"tag_id", UUIDOID}};
+	static TupleDesc desc = NULL;
 	Datum		values[5];
 	bool		nulls[5] = {false, false, false, false, false};
 
@@ -231,7 +212,7 @@ TransitionTuple(const Outcome *outcome, int toValue)
 	values[3] = CStringGetTextDatum(WorkflowStateName(outcome->machine, toValue));
 	values[4] = UUIDPGetDatum(&outcome->tag);
 	nulls[4] = UuidEquals(&outcome->tag, &none);
-	return HeapTupleGetDatum(heap_form_tuple(OutcomeDescription(), values, nulls));
+	return HeapTupleGetDatum(heap_form_tuple(KeepRowType(&desc, columns, lengthof(columns)), values, nulls));
 }
 
 PHOTOFLOW_FUNCTION(photoflow_fire)
