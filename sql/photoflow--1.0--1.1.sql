@@ -111,7 +111,7 @@ CREATE FUNCTION photoflow.find_public_url(url text, OUT org_id uuid, OUT public_
 	LANGUAGE c STABLE PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'photoflow_find_public_url';
 REVOKE ALL ON FUNCTION photoflow.find_public_url(text) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION photoflow.find_public_url(text) TO @extowner@;
+GRANT EXECUTE ON FUNCTION photoflow.find_public_url(text) TO @extowner@ WITH GRANT OPTION;
 COMMENT ON FUNCTION photoflow.find_public_url(text) IS
 'Returns whose a public link is, before any organization is set, and the stages it opens: for the service that issues tokens to anonymous visitors. Needs the whole address; nothing for a link that is deleted or has expired. Grant it to that service''s login only.';
 
@@ -120,7 +120,7 @@ CREATE FUNCTION photoflow.event_channel()
 	LANGUAGE c STABLE PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'photoflow_event_channel';
 REVOKE ALL ON FUNCTION photoflow.event_channel() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION photoflow.event_channel() TO @extowner@;
+GRANT EXECUTE ON FUNCTION photoflow.event_channel() TO @extowner@ WITH GRANT OPTION;
 COMMENT ON FUNCTION photoflow.event_channel() IS
 'Returns the channel that events are notified on, to LISTEN to. Whoever knows its name hears of every organization''s albums: grant it to the login of the real-time service only.';
 
@@ -325,7 +325,7 @@ BEGIN ATOMIC
 	WHERE x.privilege_type = 'CREATE' AND x.grantee <> n.nspowner AND (x.grantee = 0 OR x.grantee IN (SELECT app.member FROM app))
 	UNION ALL
 	SELECT 'warning', format('channel %I', s.setting), 'events of every organization are open to whoever listens', format('ALTER DATABASE %I RESET photoflow.event_channel;', current_database())
-	FROM pg_settings s WHERE s.name = 'photoflow.event_channel' AND s.setting <> ''
+	FROM (SELECT current_setting('photoflow.event_channel', true) AS setting) s WHERE s.setting <> ''
 	UNION ALL
 	SELECT 'error', 'PostgreSQL ' || current_setting('server_version'), format('%s: row-level security leaks', v.cve), format('-- install PostgreSQL %s or newer', v.fixed_in)
 	FROM photoflow.unfixed_cves() v
@@ -435,7 +435,8 @@ BEGIN ATOMIC
 		pg_catalog.pg_roles me WHERE me.rolname = current_user;
 END;
 
--- Table steps. One table a step, so that no transaction holds the locks of two.
+-- Table steps. One table a step, so that no transaction holds the locks of two; its strongest lock first, so that none is
+-- held while another is waited for.
 
 INSERT INTO photoflow.table_steps (step, version, kind, description, sql) VALUES
 (17, '1.1', 'ddl', 'secrets', $step$
@@ -460,63 +461,63 @@ CREATE OR REPLACE TRIGGER "PhotoflowSecretsChanged" AFTER INSERT OR UPDATE OR DE
 $step$),
 
 (19, '1.1', 'attach', 'rows of Organizations are seen by their organization only', $step$
+SELECT photoflow.protect_table($table${schema}."Organizations"$table$);
 CREATE OR REPLACE TRIGGER "PhotoflowTenantRequire" BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON {schema}."Organizations"
 	FOR EACH STATEMENT EXECUTE FUNCTION photoflow.tenant_require('Organizations');
-SELECT photoflow.protect_table($table${schema}."Organizations"$table$);
 $step$),
 
 (20, '1.1', 'attach', 'rows of Users are seen by their organization only', $step$
+SELECT photoflow.protect_table($table${schema}."Users"$table$);
 CREATE OR REPLACE TRIGGER "PhotoflowTenantRequire" BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON {schema}."Users"
 	FOR EACH STATEMENT EXECUTE FUNCTION photoflow.tenant_require('Users');
-SELECT photoflow.protect_table($table${schema}."Users"$table$);
 $step$),
 
 (21, '1.1', 'attach', 'rows of PublicUrls are seen by their organization only', $step$
+SELECT photoflow.protect_table($table${schema}."PublicUrls"$table$);
 CREATE OR REPLACE TRIGGER "PhotoflowTenantRequire" BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON {schema}."PublicUrls"
 	FOR EACH STATEMENT EXECUTE FUNCTION photoflow.tenant_require('PublicUrls');
-SELECT photoflow.protect_table($table${schema}."PublicUrls"$table$);
 $step$),
 
 (22, '1.1', 'attach', 'rows of Albums are seen by their organization only', $step$
+SELECT photoflow.protect_table($table${schema}."Albums"$table$);
 CREATE OR REPLACE TRIGGER "PhotoflowTenantRequire" BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON {schema}."Albums"
 	FOR EACH STATEMENT EXECUTE FUNCTION photoflow.tenant_require('Albums');
-SELECT photoflow.protect_table($table${schema}."Albums"$table$);
 $step$),
 
 (23, '1.1', 'attach', 'rows of AlbumTags are seen by their organization only', $step$
+SELECT photoflow.protect_table($table${schema}."AlbumTags"$table$);
 CREATE OR REPLACE TRIGGER "PhotoflowTenantRequire" BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON {schema}."AlbumTags"
 	FOR EACH STATEMENT EXECUTE FUNCTION photoflow.tenant_require('AlbumTags');
-SELECT photoflow.protect_table($table${schema}."AlbumTags"$table$);
 $step$),
 
 (24, '1.1', 'attach', 'rows of PhotoProcs are seen by their organization only', $step$
+SELECT photoflow.protect_table($table${schema}."PhotoProcs"$table$);
 CREATE OR REPLACE TRIGGER "PhotoflowTenantRequire" BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON {schema}."PhotoProcs"
 	FOR EACH STATEMENT EXECUTE FUNCTION photoflow.tenant_require('PhotoProcs');
-SELECT photoflow.protect_table($table${schema}."PhotoProcs"$table$);
 $step$),
 
 (25, '1.1', 'attach', 'rows of PhotoComments are seen by their organization only', $step$
+SELECT photoflow.protect_table($table${schema}."PhotoComments"$table$);
 CREATE OR REPLACE TRIGGER "PhotoflowTenantRequire" BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON {schema}."PhotoComments"
 	FOR EACH STATEMENT EXECUTE FUNCTION photoflow.tenant_require('PhotoComments');
-SELECT photoflow.protect_table($table${schema}."PhotoComments"$table$);
 $step$),
 
 (26, '1.1', 'attach', 'rows of PhotoLikes are seen by their organization only', $step$
+SELECT photoflow.protect_table($table${schema}."PhotoLikes"$table$);
 CREATE OR REPLACE TRIGGER "PhotoflowTenantRequire" BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON {schema}."PhotoLikes"
 	FOR EACH STATEMENT EXECUTE FUNCTION photoflow.tenant_require('PhotoLikes');
-SELECT photoflow.protect_table($table${schema}."PhotoLikes"$table$);
 $step$),
 
 (27, '1.1', 'attach', 'rows of FailureRecords are seen by their organization only', $step$
+SELECT photoflow.protect_table($table${schema}."FailureRecords"$table$);
 CREATE OR REPLACE TRIGGER "PhotoflowTenantRequire" BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON {schema}."FailureRecords"
 	FOR EACH STATEMENT EXECUTE FUNCTION photoflow.tenant_require('FailureRecords');
-SELECT photoflow.protect_table($table${schema}."FailureRecords"$table$);
 $step$),
 
 (28, '1.1', 'attach', 'rows of AuditLogs are seen by their organization only', $step$
+SELECT photoflow.protect_table($table${schema}."AuditLogs"$table$);
 CREATE OR REPLACE TRIGGER "PhotoflowTenantRequire" BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON {schema}."AuditLogs"
 	FOR EACH STATEMENT EXECUTE FUNCTION photoflow.tenant_require('AuditLogs');
-SELECT photoflow.protect_table($table${schema}."AuditLogs"$table$);
 $step$),
 
 (29, '1.1', 'attach', 'rows of AlbumTransitions are seen by their organization only', $step$

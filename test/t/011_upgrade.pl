@@ -65,6 +65,7 @@ $node->safe_psql('postgres', "CREATE DATABASE $_ TEMPLATE busy OWNER studio") fo
 # the tables, beside writers: one engine is ended in the middle, the next one finishes
 keep('busy');
 my $writers = start_writers('busy');
+$node->poll_query_until('busy', 'SELECT count(DISTINCT org) = 3 FROM watch.written') or die 'the writers do not begin';
 at_work('busy');
 my $reader = $node->background_psql('busy', on_error_stop => 0);
 $reader->query_safe('BEGIN; SELECT count(*) FROM "AlbumTags";');
@@ -322,14 +323,15 @@ INSERT INTO watch.written VALUES (:album, :org);
 	return \%writers;
 }
 
-# Waits until every writer has written some more.
+# Waits until every writer has written some more; if they came to their own end before that, the rest would prove nothing.
 sub at_work
 {
 	my ($database) = @_;
 	my $count = q{coalesce((SELECT string_agg(n::text, ',' ORDER BY org) FROM (SELECT org, count(*) AS n FROM watch.written GROUP BY org) w), '0,0,0')};
 	my $before = $node->safe_psql($database, "SELECT $count");
-	$node->poll_query_until($database, qq{SELECT bool_and(now >= before + 10) FROM unnest(string_to_array($count, ',')::int[], string_to_array('$before', ',')::int[]) u (now, before)
-		HAVING count(*) = 3}) or die 'the writers do not go on';
+	my $more = qq{SELECT count(*) = 3 AND bool_and(now >= before + 10) FROM unnest(string_to_array($count, ',')::int[], string_to_array('$before', ',')::int[]) u (now, before)};
+	$node->poll_query_until($database, "SELECT ($more) OR (SELECT count(*) < 3 FROM pg_stat_activity WHERE usename = 'app' AND datname = '$database')") or die 'the writers do not go on';
+	die 'the writers have ended' if $node->safe_psql($database, $more) ne 't';
 	return;
 }
 

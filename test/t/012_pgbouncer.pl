@@ -111,7 +111,7 @@ foreach my $login ('app', 'door')
 	is(ask($minh, 'BEGIN; ' . authenticate('minh') . '; EXECUTE shared; COMMIT'), "$org{minh}|photographer\n5|1", "$login: and to the other what is the other's");
 	ask($minh, 'DEALLOCATE shared');
 	pgbench($login, 'extended');
-  SKIP:
+	SKIP:
 	{
 		skip "pgbouncer $major.$minor knows no prepared statements in transaction mode", 1 unless $prepares;
 		pgbench($login, 'prepared');
