@@ -59,6 +59,7 @@ DECLARE
 BEGIN
 	FOR round IN 0 .. rounds LOOP
 		FOREACH variant IN ARRAY '{one INSERT .. SELECT,sync_photos(),PL/pgSQL upsert}'::text[] LOOP
+			SET LOCAL session_replication_role = replica;	-- a tenant may not
 			TRUNCATE "PhotoProcs" CASCADE;
 			COMMIT;
 			before := bench.photo_rows_written();

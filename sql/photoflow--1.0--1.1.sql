@@ -5,12 +5,19 @@ COMMENT ON FUNCTION photoflow.set_context(uuid, uuid, text, text, text) IS
 'Says, for this transaction only, which organization and user the application is working for, in which role (several: separated by commas), and the ids of the request. NULL unsets. Errors: 42501 where photoflow.require_token is on.';
 COMMENT ON FUNCTION photoflow.current_org() IS
 'Returns the organization of the context (photoflow.org_id, or the verified token''s where photoflow.require_token is on), NULL when unset. The policies of the data tables compare with it.';
+-- next to nothing, and so little that a key led by "OrgId" costs the planner the same as the primary key: of equals it takes
+-- the one made later, whose pages hold the organization's rows side by side
+ALTER FUNCTION photoflow.current_org() COST 0.000000001;
+
 COMMENT ON FUNCTION photoflow.attach() IS
 'Puts photoflow''s triggers, policies and defaults back on the data tables, and makes them see what a BEFORE UPDATE trigger of your own changes. Touches no data.';
 COMMENT ON FUNCTION photoflow.detach() IS
 'Takes photoflow''s triggers, policies and defaults off the data tables. Touches no data; the rules no longer hold until attach(). Row-level security stays on, so that without its policy nobody but who bypasses it sees a row.';
 COMMENT ON FUNCTION photoflow.migrate_albums(int, int, jsonb, boolean) IS
 'Moves albums from one workflow version to another: a state goes to the state of the same name, or to the one state_map names ({"Old": "New"}). Without a tenant those of all organizations. With dry_run it only reports. Errors: 22023 when a state that albums are in maps to nothing, PF010 no tenant.';
+
+COMMENT ON TABLE photoflow.table_steps IS
+'The shape of the data tables, step by step; filled by the extension''s scripts, run by create_tables() and migrate(). {schema} stands for the data schema. A backfill''s sql does one batch of at most $1 rows and is repeated until it touches none; count_sql counts the rows it has still to touch. For a concurrent_index count_sql, with the data schema as $1 (name), says whether the index is there and valid; for a ddl step that has one, whether it may run yet.';
 
 -- Tokens
 
@@ -140,30 +147,41 @@ GRANT EXECUTE ON FUNCTION photoflow.unfixed_cves(int) TO @extowner@;
 COMMENT ON FUNCTION photoflow.unfixed_cves(int) IS
 'Returns the known leaks of row-level security that a version of PostgreSQL still has (server_version_num; this server''s unless given), and the minor version that mends each.';
 
-CREATE FUNCTION photoflow.preload_libraries()
-	RETURNS text
+CREATE FUNCTION photoflow.preload_libraries(OUT shared text, OUT session text)
+	RETURNS record
 	LANGUAGE c STABLE PARALLEL SAFE
 	AS 'MODULE_PATHNAME', 'photoflow_preload_libraries';
 REVOKE ALL ON FUNCTION photoflow.preload_libraries() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION photoflow.preload_libraries() TO @extowner@;
 COMMENT ON FUNCTION photoflow.preload_libraries() IS
-'Returns the libraries that this session loaded at its start (shared_preload_libraries and session_preload_libraries).';
+'Returns the libraries that this session loaded at its start: shared_preload_libraries and session_preload_libraries.';
 
 CREATE FUNCTION photoflow.preload_statement(role_name regrole)
 	RETURNS text
 	LANGUAGE sql STABLE PARALLEL SAFE
 	SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-	SELECT format('ALTER ROLE %s IN DATABASE %I SET session_preload_libraries = %s', role_name, current_database(),
-			(SELECT string_agg(quote_literal(trim(u.name)), ', ' ORDER BY u.n)
-				FROM unnest(string_to_array(concat_ws(',', nullif(l.list, ''), 'photoflow'), ',')) WITH ORDINALITY u (name, n)))
-	FROM (SELECT coalesce((SELECT split_part(c.setting, '=', 2)
-				FROM pg_catalog.pg_db_role_setting s CROSS JOIN unnest(s.setconfig) c (setting)
-				WHERE split_part(c.setting, '=', 1) = 'session_preload_libraries' AND s.setrole IN (0, role_name::oid)
-					AND s.setdatabase IN (0, (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database()))
-				ORDER BY s.setrole <> 0 AND s.setdatabase <> 0 DESC, s.setrole <> 0 DESC, s.setdatabase <> 0 DESC LIMIT 1),
-			photoflow.preload_libraries()) AS list) l
-	WHERE l.list !~ '\mphotoflow\M';
+	WITH setting AS (		-- as it is stored: names separated by commas, quoted where they must be
+		SELECT s.setrole, s.setdatabase, substr(c.setting, strpos(c.setting, '=') + 1) AS list
+		FROM pg_db_role_setting s CROSS JOIN unnest(s.setconfig) c (setting)
+		WHERE c.setting LIKE 'session\_preload\_libraries=%'
+			AND s.setdatabase IN (0, (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()))
+	), own AS (
+		SELECT s.list FROM setting s WHERE s.setrole IN (0, role_name::oid)
+		ORDER BY s.setrole <> 0 AND s.setdatabase <> 0 DESC, s.setrole <> 0 DESC, s.setdatabase <> 0 DESC LIMIT 1
+	), effective AS (		-- the server's is what this session has, unless it has one of its own
+		SELECT l.shared, coalesce((SELECT own.list FROM own), CASE WHEN NOT EXISTS (SELECT FROM setting s
+			WHERE s.setrole IN (0, (SELECT u.oid FROM pg_roles u WHERE u.rolname = session_user))) THEN l.session END, '') AS list
+		FROM photoflow.preload_libraries() l
+	), library AS (
+		SELECT n.name, n.place FROM effective e CROSS JOIN LATERAL (SELECT coalesce(replace(r.m[1], '""', '"'), r.m[2]) AS name, r.place
+			FROM regexp_matches(e.list, '"((?:[^"]|"")*)"|([^",\s]+)', 'g') WITH ORDINALITY r (m, place)) n
+		WHERE n.name <> ''
+	)
+	SELECT format('ALTER ROLE %s IN DATABASE %I SET session_preload_libraries = %s', role_name, current_database(), concat_ws(', ',
+			(SELECT string_agg(quote_literal(library.name), ', ' ORDER BY library.place) FROM library), quote_literal('photoflow')))
+	FROM effective e
+	WHERE e.shared !~ '\mphotoflow\M' AND NOT EXISTS (SELECT FROM library WHERE library.name ~ '\mphotoflow\M');
 END;
 REVOKE ALL ON FUNCTION photoflow.preload_statement(regrole) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION photoflow.preload_statement(regrole) TO @extowner@;
@@ -254,8 +272,13 @@ BEGIN ATOMIC
 		WHERE has_any_column_privilege(l.oid, t.oid, 'INSERT, UPDATE') OR has_table_privilege(l.oid, t.oid, 'DELETE')
 			OR has_any_column_privilege(l.oid, t.oid, 'SELECT') AND NOT pg_has_role(l.oid, 'pg_read_all_data', 'USAGE'))
 	UNION ALL
-	SELECT DISTINCT 'error', l.rolname::text, 'a login of an application that may act as the owner of the tables', format('REVOKE %s FROM %s;', t.relowner::regrole, l.role)
-	FROM login l CROSS JOIN tenant t WHERE l.is_app AND NOT l.rolsuper AND l.oid <> t.relowner AND pg_has_role(l.oid, t.relowner, 'MEMBER')
+	SELECT 'error', l.rolname::text, format('a login of an application that may become %s, whom policies do not hold', r.oid::regrole), format('REVOKE %s FROM %s;', r.oid::regrole, l.role)
+	FROM login l JOIN pg_roles r ON r.oid <> l.oid AND pg_has_role(l.oid, r.oid, 'MEMBER')
+	WHERE l.is_app AND NOT l.rolsuper AND (r.rolsuper OR r.rolbypassrls OR r.oid IN (SELECT t.relowner FROM tenant t)
+		OR r.rolname IN ('pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program'))
+	UNION ALL
+	SELECT DISTINCT 'warning', g.name, 'a grant to PUBLIC: every login is one of an application', format('REVOKE ALL ON TABLE %s FROM PUBLIC;', g.name)
+	FROM granted g WHERE g.grantee = 0 AND NOT g.relispartition
 	UNION ALL
 	SELECT 'warning', l.rolname::text, 'its sessions do not load photoflow at their start: settings go unchecked and log lines unredacted until they do',
 		photoflow.preload_statement(l.role) || ';'
@@ -280,10 +303,12 @@ BEGIN ATOMIC
 	FROM secret s JOIN pg_policy p ON p.polrelid = s.oid
 	UNION ALL
 	SELECT 'error', r.child, format('foreign key %I to %s does not include the organization: a row may hang on another''s', r.conname, r.parent),
-		format('ALTER TABLE %s DROP CONSTRAINT %I', r.child, r.conname)
-			|| CASE WHEN r.child_is_tenant THEN format(', ADD CONSTRAINT %I FOREIGN KEY ("OrgId", %s) REFERENCES %s ("OrgId", %s) NOT VALID; ALTER TABLE %s VALIDATE CONSTRAINT %I;',
-				r.conname, (SELECT string_agg(quote_ident(k), ', ') FROM unnest(r.child_columns) k), r.parent,
-				(SELECT string_agg(quote_ident(k), ', ') FROM unnest(r.parent_columns) k), r.child, r.conname) ELSE ';' END
+		-- the check of what is there sees nothing where policies are forced on who checks
+		CASE WHEN NOT r.child_is_tenant THEN format('ALTER TABLE %s DROP CONSTRAINT %I;', r.child, r.conname)
+			ELSE format('ALTER TABLE %1$s NO FORCE ROW LEVEL SECURITY; ALTER TABLE %2$s NO FORCE ROW LEVEL SECURITY; ALTER TABLE %1$s DROP CONSTRAINT %3$I, '
+				'ADD CONSTRAINT %3$I FOREIGN KEY ("OrgId", %4$s) REFERENCES %2$s ("OrgId", %5$s) NOT VALID; ALTER TABLE %1$s VALIDATE CONSTRAINT %3$I; '
+				'ALTER TABLE %1$s FORCE ROW LEVEL SECURITY; ALTER TABLE %2$s FORCE ROW LEVEL SECURITY;', r.child, r.parent, r.conname,
+				(SELECT string_agg(quote_ident(k), ', ') FROM unnest(r.child_columns) k), (SELECT string_agg(quote_ident(k), ', ') FROM unnest(r.parent_columns) k)) END
 	FROM reference r WHERE NOT EXISTS (SELECT FROM unnest(r.child_columns, r.parent_columns) k (child, parent) WHERE k.child = 'OrgId' AND k.parent = 'OrgId')
 	UNION ALL
 	SELECT 'error', k.name, format('unique key %I does not include the organization: it tells of another''s values', k.index_name),
@@ -297,6 +322,19 @@ BEGIN ATOMIC
 	FROM pg_index i JOIN tenant t ON t.oid = i.indrelid JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_namespace n ON n.oid = x.relnamespace
 		JOIN pg_am m ON m.oid = x.relam LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
 	WHERE m.amname = 'btree' AND NOT i.indisunique AND NOT t.relispartition AND t.relname <> 'Organizations' AND a.attname IS DISTINCT FROM 'OrgId'
+	UNION ALL
+	SELECT 'warning', t.name, format('there are statistics of %s: EXPLAIN tells of others'' values', string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum)),
+		format('ALTER TABLE %s %s;', t.name, string_agg(format('ALTER COLUMN %I SET STATISTICS 0', a.attname), ', ' ORDER BY a.attnum))
+	FROM tenant t JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped JOIN pg_type y ON y.oid = a.atttypid
+	WHERE a.attstattarget IS DISTINCT FROM 0 AND (y.typcategory = 'S' OR a.atttypid IN ('jsonb'::regtype, 'json'::regtype, 'bytea'::regtype))
+	GROUP BY t.name
+	UNION ALL
+	SELECT 'warning', t.name, format('an expression of index %I has statistics: EXPLAIN tells of others'' values', x.relname),
+		format('ALTER INDEX %I.%I ALTER COLUMN %s SET STATISTICS 0;', n.nspname, x.relname, a.attnum)
+	FROM pg_index i JOIN tenant t ON t.oid = i.indrelid JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_namespace n ON n.oid = x.relnamespace
+		JOIN pg_attribute a ON a.attrelid = i.indexrelid AND i.indkey[a.attnum - 1] = 0 AND a.attnum <= i.indnkeyatts
+		JOIN pg_attribute k ON k.attrelid = t.oid AND k.attname = 'OrgId' AND k.attnum = ANY (i.indkey::int2[])
+	WHERE a.attstattarget IS DISTINCT FROM 0
 	UNION ALL
 	SELECT 'warning', t.name, format('statistics of column %I are still there from before: EXPLAIN tells of others'' values', a.attname),
 		format('DELETE FROM pg_statistic WHERE starelid = %L::regclass AND staattnum = %s;', t.name, a.attnum)
@@ -350,7 +388,7 @@ COMMENT ON FUNCTION photoflow.tenant_require() IS
 CREATE FUNCTION photoflow.secrets_changed()
 	RETURNS trigger
 	LANGUAGE c
-	AS 'MODULE_PATHNAME', 'photoflow_workflow_changed';
+	AS 'MODULE_PATHNAME', 'photoflow_secrets_changed';
 REVOKE ALL ON FUNCTION photoflow.secrets_changed() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION photoflow.secrets_changed() TO PUBLIC;
 COMMENT ON FUNCTION photoflow.secrets_changed() IS
@@ -400,7 +438,7 @@ BEGIN ATOMIC
 	SELECT 'preload', coalesce(nullif(p.libraries, ''), '(none)'), p.libraries ~ '\mphotoflow\M',
 		CASE WHEN p.libraries !~ '\mphotoflow\M' THEN
 			'ALTER DATABASE ... SET session_preload_libraries = ''photoflow''; until it is loaded, a session''s photoflow settings are not checked.' END
-	FROM (SELECT photoflow.preload_libraries()) p (libraries)
+	FROM (SELECT concat_ws(', ', nullif(l.shared, ''), nullif(l.session, '')) FROM photoflow.preload_libraries() l) p (libraries)
 	UNION ALL
 	SELECT 'events', coalesce(current_setting('photoflow.events', true), 'notify'), true, NULL
 	UNION ALL
@@ -412,20 +450,21 @@ BEGIN ATOMIC
 			WHERE c.relkind IN ('r', 'p') AND (c.relname = 'Organizations' OR EXISTS (SELECT FROM pg_catalog.pg_attribute a
 				WHERE a.attrelid = c.oid AND a.attname = 'OrgId' AND NOT a.attisdropped))) t
 	UNION ALL
-	SELECT 'tenancy', CASE WHEN count(*) = 0 THEN 'clean' ELSE count(*) || ' problems' END, count(*) = 0,
+	SELECT 'tenancy', CASE count(*) WHEN 0 THEN 'clean' WHEN 1 THEN '1 problem' ELSE count(*) || ' problems' END, count(*) = 0,
 		CASE WHEN count(*) > 0 THEN 'SELECT * FROM photoflow.check_tenancy();' END
 	FROM photoflow.check_tenancy()
 	UNION ALL
-	SELECT 'token', CASE WHEN k.tables THEN format('%s keys', cardinality(k.ids)) ELSE 'not yet' END
-			|| CASE WHEN s.logins > 0 THEN format(', required of %s roles or databases', s.logins) ELSE ', required of nobody' END,
+	SELECT 'token', CASE WHEN k.tables THEN 'keys: ' || cardinality(k.ids) ELSE 'no keys yet' END || ', required of: ' || coalesce(s.names, 'nobody'),
 		s.logins = 0 OR cardinality(k.ids) > 0,
 		CASE WHEN s.logins > 0 AND coalesce(cardinality(k.ids), 0) = 0 THEN 'Nobody can authenticate: SELECT photoflow.set_token_key(key);'
 			WHEN s.logins = 0 THEN 'Without a token a login works for whom it says: ALTER ROLE app SET photoflow.require_token = on;' END
 	FROM (SELECT x.tables, CASE WHEN x.tables THEN photoflow.token_key_ids() END AS ids
 			FROM (SELECT EXISTS (SELECT FROM photoflow.installation i JOIN pg_catalog.pg_namespace n ON n.nspname = i.data_schema
 				JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid WHERE c.relname = '__PhotoflowSecrets') AS tables) x) k,
-		(SELECT count(*) AS logins FROM pg_catalog.pg_db_role_setting r, unnest(r.setconfig) c
-			WHERE lower(c) IN ('photoflow.require_token=on', 'photoflow.require_token=true', 'photoflow.require_token=1', 'photoflow.require_token=yes')) s
+		(SELECT count(*) AS logins, string_agg(CASE r.setrole WHEN 0 THEN 'everybody' ELSE r.setrole::regrole::text END, ', ' ORDER BY r.setrole) AS names
+			FROM pg_catalog.pg_db_role_setting r, unnest(r.setconfig) c
+			WHERE r.setdatabase IN (0, (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database()))
+				AND c ~* '^photoflow\.require_token=(on|t|tr|tru|true|y|ye|yes|1)$') s
 	UNION ALL
 	SELECT 'backup', coalesce(b.roles, 'superusers only'), b.roles IS NOT NULL OR me.rolsuper OR me.rolbypassrls,
 		CASE WHEN b.roles IS NULL THEN
@@ -546,13 +585,17 @@ $step$, $count$
 SELECT count(*) = 1 FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
 	JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 	WHERE n.nspname = $1 AND c.relname = 'IX_PublicUrls_Url_Hash' AND i.indisvalid
+$count$),
+
+(33, '1.1', 'ddl', 'no index over the addresses of all organizations in their order', $step$
+DROP INDEX IF EXISTS {schema}."IX_PublicUrls_Url";
+$step$, $count$
+SELECT count(*) = 1 FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid
+	JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+	WHERE n.nspname = $1 AND c.relname = 'IX_PublicUrls_Url_Hash' AND i.indisvalid
 $count$);
 
 INSERT INTO photoflow.table_steps (step, version, kind, description, sql) VALUES
-(33, '1.1', 'ddl', 'no index over the addresses of all organizations in their order', $step$
-DROP INDEX IF EXISTS {schema}."IX_PublicUrls_Url";
-$step$),
-
 (34, '1.1', 'ddl', 'no statistics of what people have written', $step$
 ALTER TABLE {schema}."Organizations" ALTER COLUMN "Name" SET STATISTICS 0, ALTER COLUMN "Code" SET STATISTICS 0;
 ALTER TABLE {schema}."Users" ALTER COLUMN "Email" SET STATISTICS 0, ALTER COLUMN "Name" SET STATISTICS 0;
@@ -562,10 +605,18 @@ ALTER TABLE {schema}."AlbumTags" ALTER COLUMN "Link" SET STATISTICS 0;
 ALTER TABLE {schema}."PhotoProcs" ALTER COLUMN "FileName" SET STATISTICS 0, ALTER COLUMN "ExternalId" SET STATISTICS 0,
 	ALTER COLUMN "ThumbnailUrl" SET STATISTICS 0;
 ALTER TABLE {schema}."PhotoComments" ALTER COLUMN "Content" SET STATISTICS 0;
-ALTER TABLE {schema}."FailureRecords" ALTER COLUMN "ErrorMessage" SET STATISTICS 0;
-ALTER TABLE {schema}."AuditLogs" ALTER COLUMN "EntityId" SET STATISTICS 0, ALTER COLUMN "UserId" SET STATISTICS 0,
+ALTER TABLE {schema}."FailureRecords" ALTER COLUMN "EntityType" SET STATISTICS 0,
+	ALTER COLUMN "FromState" SET STATISTICS 0, ALTER COLUMN "ToState" SET STATISTICS 0,
+	ALTER COLUMN "ErrorMessage" SET STATISTICS 0;
+ALTER TABLE {schema}."AuditLogs" ALTER COLUMN "ServiceName" SET STATISTICS 0, ALTER COLUMN "Action" SET STATISTICS 0,
+	ALTER COLUMN "EntityType" SET STATISTICS 0, ALTER COLUMN "EntityId" SET STATISTICS 0,
+	ALTER COLUMN "UserId" SET STATISTICS 0, ALTER COLUMN "Status" SET STATISTICS 0,
 	ALTER COLUMN "ErrorMessage" SET STATISTICS 0, ALTER COLUMN "RequestData" SET STATISTICS 0,
-	ALTER COLUMN "ResponseData" SET STATISTICS 0, ALTER COLUMN "RequestId" SET STATISTICS 0,
-	ALTER COLUMN "CorrelationId" SET STATISTICS 0, ALTER COLUMN "IpAddress" SET STATISTICS 0,
+	ALTER COLUMN "ResponseData" SET STATISTICS 0, ALTER COLUMN "ProviderId" SET STATISTICS 0,
+	ALTER COLUMN "RequestId" SET STATISTICS 0, ALTER COLUMN "CorrelationId" SET STATISTICS 0,
+	ALTER COLUMN "Operation" SET STATISTICS 0, ALTER COLUMN "IpAddress" SET STATISTICS 0,
 	ALTER COLUMN "UserAgent" SET STATISTICS 0, ALTER COLUMN "AdditionalData" SET STATISTICS 0;
+ALTER TABLE {schema}."AlbumTransitions" ALTER COLUMN "Trigger" SET STATISTICS 0, ALTER COLUMN "Role" SET STATISTICS 0,
+	ALTER COLUMN "Reason" SET STATISTICS 0, ALTER COLUMN "Args" SET STATISTICS 0;
+ALTER TABLE {schema}."PhotoSyncPages" ALTER COLUMN "ExternalIds" SET STATISTICS 0;
 $step$);

@@ -78,9 +78,7 @@ PHOTOFLOW_FUNCTION(photoflow_attach)
 			RunSteps(step->sql, 0, NULL, NULL);
 	}
 	values[0] = ObjectIdGetDatum(target->schemaOid);
-	RunSteps(widenStatements, 1, types, values);
-	if (!StoreIsNull(0, 1))
-		RunSteps(StoreCString(0, 1), 0, NULL, NULL);
+	RunGenerated(widenStatements, 1, types, values);
 	LeaveSteps(&scope);
 	StoreEnd();
 	PG_RETURN_VOID();
@@ -96,9 +94,7 @@ PHOTOFLOW_FUNCTION(photoflow_detach)
 	StoreBegin();
 	target = BeginAttach(&scope);
 	values[0] = ObjectIdGetDatum(target->schemaOid);
-	RunSteps(detachStatements, 1, types, values);
-	if (!StoreIsNull(0, 1))
-		RunSteps(StoreCString(0, 1), 0, NULL, NULL);
+	RunGenerated(detachStatements, 1, types, values);
 	LeaveSteps(&scope);
 	StoreEnd();
 	PG_RETURN_VOID();

@@ -29,7 +29,6 @@ typedef struct AuditMonth
 static Oid	FindAuditLogs(const StepTarget *target);
 static AuditMonth *ListMonths(int months);
 static bool CreatePartition(const StepTarget *target, const AuditMonth *month);
-static void CopyProtection(Oid auditLogs, Oid partition);
 static void RefuseRowsInDefault(const StepTarget *target, const AuditMonth *month);
 
 static const char *const listMonths =
@@ -113,26 +112,10 @@ CreatePartition(const StepTarget *target, const AuditMonth *month)
 								   month->partition, month->from, month->to),
 						  schema),
 			 0, NULL, NULL);
-	CopyProtection(get_relname_relid("AuditLogs", target->schemaOid), get_relname_relid(month->partition, target->schemaOid));
+	/* named directly, it has not its parent's policies; tables older than policies get none */
+	if (TableIsProtected(get_relname_relid("AuditLogs", target->schemaOid)))
+		ProtectTable(get_relname_relid(month->partition, target->schemaOid));
 	return true;
-}
-
-/*
- * A partition that is named directly has not its parent's policies, and its statistics are its own. Tables that are
- * older than policies get none.
- */
-static void
-CopyProtection(Oid auditLogs, Oid partition)
-{
-	Oid			types[2] = {REGCLASSOID, REGCLASSOID};
-	Datum		values[2] = {ObjectIdGetDatum(auditLogs), ObjectIdGetDatum(partition)};
-
-	if (TableIsProtected(auditLogs))
-		ProtectTable(partition);
-	RunSteps("SELECT format('ALTER TABLE %s ', $2) || string_agg(format('ALTER COLUMN %I SET STATISTICS 0', attname), ', ')"
-			 " FROM pg_attribute WHERE attrelid = $1 AND attstattarget = 0 AND attnum > 0 AND NOT attisdropped", 2, types, values);
-	if (!StoreIsNull(0, 1))
-		RunSteps(StoreCString(0, 1), 0, NULL, NULL);
 }
 
 /* PostgreSQL would refuse as well (23514), but could not say what to do. */

@@ -264,8 +264,10 @@ PHOTOFLOW_FUNCTION(photoflow_tenant_keep)
 	if (!GetUuid(trigger, trigger->tg_trigtuple, "OrgId", &oldOrg) ||
 		!GetUuid(trigger, trigger->tg_newtuple, "OrgId", &newOrg) || !UuidEquals(&oldOrg, &newOrg))
 		RefuseCrossTenant(args[0], NULL);
-	if (ContextOrg() ? !UuidEquals(ContextOrg(), &newOrg) : !MayWorkAcross(RelationGetRelid(trigger->tg_relation)))
+	if (ContextOrg() && !UuidEquals(ContextOrg(), &newOrg))
 		RefuseCrossTenant(args[0], NULL);
+	if (trigger->tg_relation->rd_rel->relrowsecurity)
+		RequireTenantFor(RelationGetRelid(trigger->tg_relation));
 	for (int i = 1; i + 1 < trigger->tg_trigger->tgnargs; i += 2)
 	{
 		ParentTable *parent = FindParentTable(args[i + 1]);

@@ -34,6 +34,13 @@
 #define RelationIsOwnedBy(relid, roleid) object_ownercheck(RelationRelationId, (relid), (roleid))
 #endif
 
+#if PG_VERSION_NUM < 160000
+#define SchemaIsUsable(schema, roleid) (pg_namespace_aclcheck((schema), (roleid), ACL_USAGE) == ACLCHECK_OK)
+#else
+#define SchemaIsUsable(schema, roleid) \
+	(object_aclcheck(NamespaceRelationId, (schema), (roleid), ACL_USAGE) == ACLCHECK_OK)
+#endif
+
 /* 16 added an argument for indexes that only summarize */
 #if PG_VERSION_NUM < 160000
 #define InsertIndexTuples(target, slot, estate) ExecInsertIndexTuples((target), (slot), (estate), false, false, NULL, NIL)

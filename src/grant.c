@@ -16,17 +16,25 @@
 #include "steps.h"
 #include "store.h"
 
-static void RequireAppRole(Oid role, const StepTarget *target);
+static void RequireAppRole(const StepTarget *target, const char *role);
+static void RequireUsage(const StepTarget *target, Oid role, const char *roleName);
 static StepTarget *BeginGrant(FunctionCallInfo fcinfo, StepScope *scope, char **role);
 static void RunStatements(const StepTarget *target, const char *query, const char *role, bool passwords);
 static void PreloadFor(const char *role, const char *query);
+
+/* $1: the role, quoted, $2: the owner of the tables */
+static const char *const unheldQuery =
+	"SELECT r.rolname, r.oid = $1::regrole FROM pg_roles r WHERE pg_has_role($1::regrole, r.oid, 'MEMBER')"
+	" AND (r.rolsuper OR r.rolbypassrls OR r.oid = $2 OR r.rolname IN"
+	" ('pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program'))"
+	" ORDER BY r.oid <> $1::regrole, r.rolsuper DESC, r.rolbypassrls DESC, r.rolname LIMIT 1";
 
 /* $1: the data schema, $2: the role, quoted; tables that the steps make, and their partitions */
 static const char *const revokeStatements =
 	"SELECT string_agg(format('REVOKE ALL ON TABLE %s FROM %s', c.oid::regclass, $2), '; ') FROM pg_class c"
 	" WHERE c.relnamespace = $1 AND c.relkind IN ('r', 'p') AND EXISTS (SELECT FROM photoflow.table_steps t,"
 	" regexp_matches(t.sql, 'CREATE TABLE [{]schema[}][.]\"([^\"]+)\"', 'g') m WHERE c.relname = m[1]"
-	" OR c.oid IN (SELECT p.relid FROM pg_partition_tree(to_regclass(format('%I.%I', $1::regnamespace::name, m[1]))) p))";
+	" OR c.oid IN (SELECT p.relid FROM pg_class r, pg_partition_tree(r.oid) p WHERE r.relnamespace = $1 AND r.relname = m[1]))";
 
 /* $3: with the password hashes. A table without its columns is granted as a whole. */
 static const char *const grantStatements =
@@ -52,23 +60,31 @@ static const char *const unloadStatement =
 	" FROM pg_db_role_setting s WHERE s.setrole = $1::regrole AND 'session_preload_libraries=photoflow' = ANY (s.setconfig)"
 	" AND s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())";
 
-/* Refuse roles that policies do not hold: a grant would look like a border and be none. */
+/* Refuse roles that policies do not hold, or that may become one: a grant would look like a border and be none. */
 static void
-RequireAppRole(Oid role, const StepTarget *target)
+RequireAppRole(const StepTarget *target, const char *role)
 {
-	const char *why = NULL;
+	Oid			types[2] = {TEXTOID, OIDOID};
+	Datum		values[2] = {CStringGetTextDatum(role), ObjectIdGetDatum(target->owner)};
 
-	if (superuser_arg(role))
-		why = "it is a superuser";
-	else if (has_bypassrls_privilege(role))
-		why = "it bypasses row-level security";
-	else if (is_member_of_role(role, target->owner))
-		why = "it owns the data tables, or may become their owner";
-	if (why)
+	if (RunSteps(unheldQuery, 2, types, values) > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("role \"%s\" sees every organization: %s", GetUserNameFromId(role, false), why),
+				 DatumGetBool(StoreDatum(0, 2)) ?
+				 errmsg("role %s sees every organization: policies do not hold it", role) :
+				 errmsg("role %s may become %s, who sees every organization", role, StoreCString(0, 1)),
 				 errhint("Give the application a login of its own: CREATE ROLE app LOGIN.")));
+}
+
+/* The owner of the tables need not be that of their schema, whose grant PostgreSQL then skips with a warning. */
+static void
+RequireUsage(const StepTarget *target, Oid role, const char *roleName)
+{
+	if (!SchemaIsUsable(target->schemaOid, role))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("role %s has no USAGE on schema \"%s\"", roleName, NameStr(target->schema)),
+				 errhint("Its owner: GRANT USAGE ON SCHEMA %s TO %s;", quote_identifier(NameStr(target->schema)), roleName)));
 }
 
 static StepTarget *
@@ -94,9 +110,7 @@ RunStatements(const StepTarget *target, const char *query, const char *role, boo
 	Oid			types[3] = {OIDOID, TEXTOID, BOOLOID};
 	Datum		values[3] = {ObjectIdGetDatum(target->schemaOid), CStringGetTextDatum(role), BoolGetDatum(passwords)};
 
-	RunSteps(query, 3, types, values);
-	if (!StoreIsNull(0, 1))
-		RunSteps(StoreCString(0, 1), 0, NULL, NULL);
+	RunGenerated(query, 3, types, values);
 }
 
 /* A superuser's to say which libraries a session loads: for anybody else check_tenancy() says what to ask for. */
@@ -106,8 +120,8 @@ PreloadFor(const char *role, const char *query)
 	Oid			types[1] = {TEXTOID};
 	Datum		values[1] = {CStringGetTextDatum(role)};
 
-	if (superuser() && RunSteps(query, 1, types, values) > 0 && !StoreIsNull(0, 1))
-		RunSteps(StoreCString(0, 1), 0, NULL, NULL);
+	if (superuser())
+		RunGenerated(query, 1, types, values);
 }
 
 PHOTOFLOW_FUNCTION(photoflow_grant_app)
@@ -116,9 +130,10 @@ PHOTOFLOW_FUNCTION(photoflow_grant_app)
 	char	   *role;
 	StepTarget *target = BeginGrant(fcinfo, &scope, &role);
 
-	RequireAppRole(PG_GETARG_OID(0), target);
+	RequireAppRole(target, role);
 	RunStatements(target, revokeStatements, role, false);
 	RunStatements(target, grantStatements, role, !PG_ARGISNULL(1) && PG_GETARG_BOOL(1));
+	RequireUsage(target, PG_GETARG_OID(0), role);
 	SetUserIdAndSecContext(scope.user, scope.context);
 	PreloadFor(role, preloadStatement);
 	LeaveSteps(&scope);

@@ -146,7 +146,7 @@ CheckOrganizations(const Import *import)
 
 	if (!import->sourceHasOrg)
 		return;
-	Run(psprintf("SELECT pg_catalog.count(*) FROM %s s WHERE NOT (s.\"OrgId\" OPERATOR(pg_catalog.=) $1)", import->source),
+	Run(psprintf("SELECT pg_catalog.count(*) FROM %s s WHERE NOT (s.\"OrgId\"::pg_catalog.uuid OPERATOR(pg_catalog.=) $1)", import->source),
 		1, types, values, true);
 	if (DatumGetInt64(StoreDatum(0, 1)) > 0)
 		RefuseRows(import, NULL, DatumGetInt64(StoreDatum(0, 1)), NULL);

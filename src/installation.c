@@ -82,6 +82,27 @@ InstallationRequire(const char *table, AclMode privilege)
 		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, table);
 }
 
+/*
+ * Say whether it is a table, and of the owner of the data tables. Whoever may create in their schema could otherwise
+ * put a view of a name that we look for there, and its functions would run as the owner.
+ */
+bool
+InstallationOwnsTable(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	bool		owns = false;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		Form_pg_class class = (Form_pg_class) GETSTRUCT(tuple);
+
+		owns = (class->relkind == RELKIND_RELATION || class->relkind == RELKIND_PARTITIONED_TABLE) &&
+			class->relowner == InstallationGet()->owner && class->relnamespace == InstallationGet()->schemaOid;
+		ReleaseSysCache(tuple);
+	}
+	return owns;
+}
+
 uint64
 InstallationGeneration(void)
 {

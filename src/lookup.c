@@ -8,6 +8,7 @@
 #include "catalog/pg_type.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
@@ -28,14 +29,15 @@ typedef struct RowFacts
 static void RequireTenantTable(Oid relid);
 static RowFacts ReadRow(Oid relid, const pg_uuid_t *id);
 
-/* Refuse what is not one of photoflow's tables with an organization. */
+/* Refuse what is not one of the data tables with an organization; it stays what it is until the transaction ends. */
 static void
 RequireTenantTable(Oid relid)
 {
-	const char *name = get_rel_name(relid);
+	const char *name;
 
-	if (name == NULL || get_rel_namespace(relid) != InstallationGet()->schemaOid ||
-		get_attnum(relid, "Id") == InvalidAttrNumber || get_attnum(relid, "OrgId") == InvalidAttrNumber ||
+	LockRelationOid(relid, AccessShareLock);
+	name = get_rel_name(relid);
+	if (!InstallationOwnsTable(relid) || get_attnum(relid, "Id") == InvalidAttrNumber || get_attnum(relid, "OrgId") == InvalidAttrNumber ||
 		get_attnum(relid, "IsDeleted") == InvalidAttrNumber)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),

@@ -143,6 +143,15 @@ RunPendingStep(Migration *migration, TableStep *step)
 			ReportManual(step);
 		return;
 	}
+	if (StepIsKind(step, "ddl") && step->countSql)
+	{
+		RunPart(migration, step, CheckReady);
+		if (!migration->finished)
+		{
+			ReportStep(step, "waits for what is to be run by hand");
+			return;
+		}
+	}
 	RunPart(migration, step, StartStep);
 	if (StepIsKind(step, "backfill"))
 		RunBackfill(migration, step);

@@ -26,6 +26,7 @@ typedef void (*StepPart) (Migration *migration, TableStep *step);
 extern void StartStep(Migration *migration, TableStep *step);
 extern void DoStep(Migration *migration, TableStep *step);
 extern void DoBatch(Migration *migration, TableStep *step);
+extern void CheckReady(Migration *migration, TableStep *step);
 extern void CheckIndex(Migration *migration, TableStep *step);
 extern void RunPart(Migration *migration, TableStep *step, StepPart part);
 extern void WaitFor(int64 milliseconds);

@@ -60,6 +60,12 @@ DoBatch(Migration *migration, TableStep *step)
 }
 
 void
+CheckReady(Migration *migration, TableStep *step)
+{
+	migration->finished = StepIsReady(migration->target, step);
+}
+
+void
 CheckIndex(Migration *migration, TableStep *step)
 {
 	migration->finished = StepIsDone(migration->target, step);

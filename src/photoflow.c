@@ -3,6 +3,9 @@
  */
 #include "photoflow.h"
 
+#include "access/htup_details.h"
+#include "catalog/pg_type.h"
+#include "funcapi.h"
 #include "utils/builtins.h"
 
 #include "album.h"
@@ -40,6 +43,10 @@ PHOTOFLOW_FUNCTION(photoflow_preload_libraries)
 	const char *shared = GetConfigOption("shared_preload_libraries", true, false);
 	const char *session = GetConfigOption("session_preload_libraries", true, false);
 
-	PG_RETURN_TEXT_P(cstring_to_text(psprintf("%s%s%s", shared ? shared : "", shared && *shared && session && *session ? ", " : "",
-											  session ? session : "")));
+	static const RowColumn columns[] = {{"shared", TEXTOID}, {"session", TEXTOID}};
+	static TupleDesc desc = NULL;
+	Datum		values[2] = {CStringGetTextDatum(shared ? shared : ""), CStringGetTextDatum(session ? session : "")};
+	bool		nulls[2] = {false, false};
+
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(KeepRowType(&desc, columns, lengthof(columns)), values, nulls)));
 }

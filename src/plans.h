@@ -115,12 +115,12 @@ STORE_PLAN(PLAN_URL_IN_ORG, STORE_OWNER, "SELECT [OrgId] FROM {PublicUrls} WHERE
 		   UUIDOID, UUIDOID)
 STORE_PLAN(PLAN_URL_ORG, STORE_OWNER, "SELECT [OrgId] FROM {PublicUrls} WHERE [Id] == $1", UUIDOID)
 
-/* --- secret.c; $1 kind, $2 key id, $3 secret; no row of the table is anybody's, the policies admit none --- */
+/* --- secret.c; no policy admits a row of the table --- */
 STORE_PLAN(PLAN_SECRETS_READ, STORE_OWNER | STORE_READ,
 		   "SELECT [Kind], [Kid], [Secret] FROM {__PhotoflowSecrets} ORDER BY [CreatedAt], [Id]",
 		   InvalidOid)
 
-/* --- publicurl.c --- */
+/* --- lookup.c; $1 the whole address --- */
 STORE_PLAN(PLAN_PUBLIC_URL, STORE_OWNER | STORE_READ,
 		   "SELECT u.[OrgId], u.[Id], u.[Type], u.[ExpiresAt], t.[Id], t.[AlbumId] "
 		   "FROM {PublicUrls} AS u LEFT JOIN ({AlbumTags} AS t JOIN {Albums} AS a "

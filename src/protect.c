@@ -4,7 +4,8 @@
  * Words:
  * - The policy is "PhotoflowTenant", one for all roles and commands: "OrgId" = photoflow.current_org(). It is forced on
  *   the owner too. Nothing about "IsDeleted" is in it: the UPDATE that deletes a row would be refused.
- * - A partition has the policy as well: named directly, it would not have its parent's.
+ * - A partition has the policy as well: named directly, it would not have its parent's. Nor are there statistics of
+ *   a column of it where the whole table has none.
  *
  * Only what is missing or different is done, so that a call on a protected table takes no lock that others feel.
  */
@@ -12,6 +13,7 @@
 
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -29,7 +31,8 @@ static const char *OrganizationColumn(Oid relid);
  */
 static const char *const protectStatements =
 	"WITH target AS (SELECT c.oid, c.oid::regclass::text AS name, c.relrowsecurity, c.relforcerowsecurity"
-	"  FROM pg_class c WHERE c.oid = $1 OR c.oid IN (SELECT t.relid FROM pg_partition_tree($1) t)),"
+	"  FROM pg_class c WHERE c.relkind IN ('r', 'p')"
+	"   AND (c.oid = $1 OR c.oid IN (SELECT t.relid FROM pg_partition_tree($1) t))),"
 	" policy AS (SELECT p.polrelid, p.polpermissive AND p.polcmd = '*' AND p.polroles = '{0}'"
 	"   AND pg_get_expr(p.polqual, p.polrelid) = format('(%s = photoflow.current_org())', $2)"
 	"   AND pg_get_expr(p.polwithcheck, p.polrelid) = format('(%s = photoflow.current_org())', $2) AS right"
@@ -43,7 +46,11 @@ static const char *const protectStatements =
 	"  UNION ALL SELECT t.name, 3, format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', t.name) FROM target t"
 	"  WHERE NOT t.relrowsecurity"
 	"  UNION ALL SELECT t.name, 4, format('ALTER TABLE %s FORCE ROW LEVEL SECURITY', t.name) FROM target t"
-	"  WHERE NOT t.relforcerowsecurity)"
+	"  WHERE NOT t.relforcerowsecurity"
+	"  UNION ALL SELECT t.name, 5, format('ALTER TABLE %s ALTER COLUMN %I SET STATISTICS 0', t.name, k.attname)"
+	"  FROM target t JOIN pg_attribute k ON k.attrelid = t.oid JOIN pg_attribute p ON p.attrelid = pg_partition_root($1)"
+	"   AND p.attname = k.attname WHERE k.attnum > 0 AND NOT k.attisdropped AND p.attstattarget = 0"
+	"   AND k.attstattarget IS DISTINCT FROM 0)"
 	" SELECT string_agg(s.statement, '; ' ORDER BY s) FROM statements s";
 
 bool
@@ -85,9 +92,7 @@ ProtectTable(Oid relid)
 	Oid			types[2] = {REGCLASSOID, TEXTOID};
 	Datum		values[2] = {ObjectIdGetDatum(relid), CStringGetTextDatum(OrganizationColumn(relid))};
 
-	RunSteps(protectStatements, 2, types, values);
-	if (!StoreIsNull(0, 1))
-		RunSteps(StoreCString(0, 1), 0, NULL, NULL);
+	RunGenerated(protectStatements, 2, types, values);
 }
 
 PHOTOFLOW_FUNCTION(photoflow_protect_table)
@@ -98,6 +103,7 @@ PHOTOFLOW_FUNCTION(photoflow_protect_table)
 
 	RequireArgument(fcinfo, 0, "table_name", "Give the name of a table.");
 	relid = PG_GETARG_OID(0);
+	LockRelationOid(relid, ShareUpdateExclusiveLock);	/* so that it is there until we are done */
 	kind = get_rel_relkind(relid);
 	if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE)
 		ereport(ERROR,

@@ -140,7 +140,8 @@ WriteHistory(const Change *group, int count, TimestampTz now)
 	values[HISTORY_TO] = Int32GetDatum(group->to);
 	values[HISTORY_AT] = TimestampTzGetDatum(now);
 	values[HISTORY_TRIGGER] = CStringGetTextDatum(group->trigger);
-	values[HISTORY_USER] = UUIDPGetDatum(ContextUser());
+	/* a copy: a trigger may change the context */
+	values[HISTORY_USER] = ContextUser() ? UuidCopyDatum(ContextUser()) : (Datum) 0;
 	values[HISTORY_ROLE] = role ? CStringGetTextDatum(role) : (Datum) 0;
 	values[HISTORY_REASON] = firing ? firing->reason : (Datum) 0;
 	values[HISTORY_ARGS] = firing ? firing->args : (Datum) 0;

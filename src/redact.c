@@ -1,5 +1,5 @@
 /*
- * redact.c: keeps keys and tokens out of the server's log.
+ * redact.c: keeps keys and tokens out of the server's log and out of pg_stat_activity.
  *
  * log_statement and its kin write statements as they came, with the key or the token in it, or beside it as a
  * parameter, and for EXECUTE the prepared statement as a detail. A message in which one of the functions below is
@@ -24,6 +24,7 @@ static bool IsWord(char c);
 static int	FunctionLength(const char *text, const char *at);
 static bool IsToken(const char *at);
 static const char *FindSecret(const char *text);
+static const char *SkipSpace(const char *text);
 static const char *ExecutedStatement(const char *text);
 
 void
@@ -31,6 +32,17 @@ RedactInitialize(void)
 {
 	nextHook = emit_log_hook;
 	emit_log_hook = Redact;
+}
+
+/*
+ * Take the client's statement out of pg_stat_activity, which sessions of the same login read, when it holds a secret;
+ * NULL: in any case.
+ */
+void
+HideStatement(const char *secret)
+{
+	if (secret == NULL || (debug_query_string && strstr(debug_query_string, secret) != NULL))
+		pgstat_report_activity(STATE_RUNNING, "photoflow: a statement with a key or a token in it");
 }
 
 static bool
@@ -79,21 +91,38 @@ FindSecret(const char *text)
 	return NULL;
 }
 
+/* Skip white space and comments. */
+static const char *
+SkipSpace(const char *text)
+{
+	for (;;)
+	{
+		const char *end = NULL;
+
+		text += strspn(text, " \t\r\n\f\v");
+		if (strncmp(text, "--", 2) == 0)
+			end = strchr(text, '\n');
+		else if (strncmp(text, "/*", 2) == 0 && (end = strstr(text + 2, "*/")) != NULL)
+			end++;
+		if (end == NULL)
+			return text;
+		text = end + 1;
+	}
+}
+
 /* Return the text that was prepared, where a statement is an EXECUTE; NULL where it is none. */
 static const char *
 ExecutedStatement(const char *text)
 {
-	static const char *const space = " \t\r\n\f\v";
 	char		name[NAMEDATALEN];
 	int			length = 0;
 	bool		quoted;
 	const PreparedStatement *prepared;
 
-	text += text ? strspn(text, space) : 0;
+	text = text ? SkipSpace(text) : NULL;
 	if (text == NULL || pg_strncasecmp(text, "execute", strlen("execute")) != 0)
 		return NULL;
-	text += strlen("execute");
-	text += strspn(text, space);
+	text = SkipSpace(text + strlen("execute"));
 	quoted = *text == '"';
 	for (text += quoted; *text && length < NAMEDATALEN - 1; text++)
 	{
@@ -120,7 +149,7 @@ Redact(ErrorData *error)
 		error->internalpos = 0;
 		/* where the functions were not reached, or not allowed, they could not hide it */
 		if (error->elevel >= ERROR)
-			pgstat_report_activity(STATE_RUNNING, "photoflow: a statement with a key or a token in it");
+			HideStatement(NULL);
 		error->hide_stmt = true;
 		error->hide_ctx = true;
 		if (error->elevel == LOG)

@@ -10,10 +10,9 @@
 #include "secret.h"
 
 #include "catalog/pg_type.h"
+#include "commands/trigger.h"
 #include "common/sha2.h"
 #include "miscadmin.h"
-#include "pgstat.h"
-#include "tcop/tcopprot.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -22,6 +21,7 @@
 #include "utils/syscache.h"
 
 #include "photoflow.h"
+#include "redact.h"
 #include "steps.h"
 #include "store.h"
 
@@ -90,6 +90,8 @@ ReadSecrets(void)
 	secrets = NIL;
 	MemoryContextReset(secretContext);
 	secretTable = get_relname_relid("__PhotoflowSecrets", InstallationGet()->schemaOid);
+	if (!InstallationOwnsTable(secretTable))
+		secretTable = InvalidOid;
 	if (!OidIsValid(secretTable))
 		return;					/* looked for again the next time: the table may be made any moment */
 	StoreBegin();
@@ -110,6 +112,17 @@ ReadSecrets(void)
 	}
 	StoreEnd();
 	valid = before == invalidations;
+}
+
+/* Raise PF040 where the tables are older than secrets. */
+void
+SecretsRequireTable(void)
+{
+	if (!InstallationOwnsTable(get_relname_relid("__PhotoflowSecrets", InstallationGet()->schemaOid)))
+		ereport(ERROR,
+				(errcode(ERRCODE_PF_TABLES_OUT_OF_DATE),
+				 errmsg("schema \"%s\" has no table \"__PhotoflowSecrets\" of the owner's", NameStr(InstallationGet()->schema)),
+				 errhint("CALL photoflow.migrate().")));
 }
 
 static char *
@@ -135,17 +148,6 @@ SecretFind(const char *kind)
 	return NULL;
 }
 
-/*
- * Take the client's statement out of pg_stat_activity, which sessions of the same login read, when it holds a secret;
- * NULL: in any case. redact.c keeps it out of the log.
- */
-void
-HideStatement(const char *secret)
-{
-	if (secret == NULL || (debug_query_string && strstr(debug_query_string, secret) != NULL))
-		pgstat_report_activity(STATE_RUNNING, "photoflow: a statement with a key or a token in it");
-}
-
 static StepTarget *
 BeginKeys(StepScope *scope)
 {
@@ -156,11 +158,9 @@ BeginKeys(StepScope *scope)
 	target = FindInstalledTarget();
 	RequireTargetOwner(target);
 	SetUserIdAndSecContext(target->owner, scope->context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
-	if (!OidIsValid(get_relname_relid("__PhotoflowSecrets", target->schemaOid)))
-		ereport(ERROR,
-				(errcode(ERRCODE_PF_TABLES_OUT_OF_DATE),
-				 errmsg("schema \"%s\" has no table \"__PhotoflowSecrets\"", NameStr(target->schema)),
-				 errhint("CALL photoflow.migrate().")));
+	SecretsRequireTable();
+	/* two that set the only key at the same time would leave two */
+	RunOnSecrets(target, "LOCK TABLE {schema}.\"__PhotoflowSecrets\" IN SHARE ROW EXCLUSIVE MODE", 0, NULL, NULL);
 	return target;
 }
 
@@ -205,6 +205,20 @@ InsertKey(const StepTarget *target, bytea *key, const char *kid)
 	else
 		RunOnSecrets(target, "INSERT INTO {schema}.\"__PhotoflowSecrets\" (\"Kind\", \"Secret\")"
 					 " VALUES ('" SECRET_TOKEN_KEY "', $1)", 1, types, values);
+}
+
+/* The trigger of the table: as for workflow versions, every session hears of it with the commit. */
+PHOTOFLOW_FUNCTION(photoflow_secrets_changed)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) ||
+		!TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" must be fired AFTER ... FOR EACH STATEMENT", "secrets_changed")));
+	CacheInvalidateRelcache(trigger->tg_relation);
+	return PointerGetDatum(NULL);
 }
 
 PHOTOFLOW_FUNCTION(photoflow_set_token_key)

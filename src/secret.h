@@ -20,8 +20,8 @@ typedef struct Secret
 } Secret;
 
 extern void SecretInitialize(void);
-extern void HideStatement(const char *secret);
 extern List *SecretsGet(void);
+extern void SecretsRequireTable(void);
 extern const Secret *SecretFind(const char *kind);
 
 #endif

@@ -23,6 +23,7 @@
 #define HISTORY_TABLE "__PhotoflowMigrations"
 
 static Oid	FindHistory(Oid schemaOid, const char *schema, Oid *owner);
+static bool AskSchema(const StepTarget *target, const TableStep *step);
 static TableStep *ReadStep(uint64 row, const char *schema);
 static TimestampTz ReadTime(uint64 row, int column);
 
@@ -201,18 +202,32 @@ StepIsKind(const TableStep *step, const char *kind)
 	return strcmp(step->kind, kind) == 0;
 }
 
-/* A concurrent index is built by hand: it is done once it is there and valid, recorded or not. */
-bool
-StepIsDone(const StepTarget *target, const TableStep *step)
+/* Ask count_sql, where it is a question about the data schema. */
+static bool
+AskSchema(const StepTarget *target, const TableStep *step)
 {
 	Oid			types[1] = {NAMEOID};
 	Datum		values[1] = {NameGetDatum(&target->schema)};
 
+	return RunSteps(step->countSql, 1, types, values) > 0 && DatumGetBool(StoreDatum(0, 1));
+}
+
+/* A ddl step may have to wait for what is done by hand. */
+bool
+StepIsReady(const StepTarget *target, const TableStep *step)
+{
+	return !StepIsKind(step, "ddl") || step->countSql == NULL || AskSchema(target, step);
+}
+
+/* A concurrent index is built by hand: it is done once it is there and valid, recorded or not. */
+bool
+StepIsDone(const StepTarget *target, const TableStep *step)
+{
 	if (step->state && strcmp(step->state, "done") == 0)
 		return true;
 	if (!step->known || !StepIsKind(step, "concurrent_index") || !OidIsValid(target->history))
 		return false;
-	return RunSteps(step->countSql, 1, types, values) > 0 && DatumGetBool(StoreDatum(0, 1));
+	return AskSchema(target, step);
 }
 
 /* An index that is built concurrently cannot bring its comment along: the description of its step is it. */
@@ -252,6 +267,14 @@ RunSteps(const char *text, int nargs, Oid *types, Datum *values)
 	if (result < 0)
 		elog(ERROR, "table step failed: %s", SPI_result_code_string(result));
 	return SPI_processed;
+}
+
+/* Run the statements, in one text, that a query makes; nothing where it returns no row or NULL. */
+void
+RunGenerated(const char *query, int nargs, Oid *types, Datum *values)
+{
+	if (RunSteps(query, nargs, types, values) > 0 && !StoreIsNull(0, 1))
+		RunSteps(StoreCString(0, 1), 0, NULL, NULL);
 }
 
 /* Fill in the data schema. Other braces, as of a JSON document in a step, stay. */

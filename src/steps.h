@@ -57,9 +57,11 @@ extern void LeaveSteps(const StepScope *scope);
 extern List *LoadSteps(const StepTarget *target);
 extern bool StepIsKind(const TableStep *step, const char *kind);
 extern bool StepIsDone(const StepTarget *target, const TableStep *step);
+extern bool StepIsReady(const StepTarget *target, const TableStep *step);
 extern void CommentIndex(const StepTarget *target, const TableStep *step);
 extern void RecordStep(const StepTarget *target, const TableStep *step, const char *state);
 extern uint64 RunSteps(const char *text, int nargs, Oid *types, Datum *values);
+extern void RunGenerated(const char *query, int nargs, Oid *types, Datum *values);
 extern char *ExpandSchema(const char *text, const char *schema);
 
 /* stepversion.c */

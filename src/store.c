@@ -18,6 +18,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/rls.h"
 
 #include "photoflow.h"
 
@@ -67,6 +68,7 @@ StoreRun(StorePlan plan, const Datum *values, const char *nulls)
 	bool		readOnly = (statement->flags & STORE_READ) != 0;
 	Oid			user;
 	int			context;
+	int			gucLevel = 0;
 	int			result;
 
 	if (plansGeneration != InstallationGeneration())
@@ -75,11 +77,19 @@ StoreRun(StorePlan plan, const Datum *values, const char *nulls)
 			plans[i] = NULL;	/* kept plans of the old schema: rare, and a running one may not be freed */
 		plansGeneration = InstallationGeneration();
 	}
+	/* what a dump's script leaves behind would make the owner's books an error, since policies are forced */
+	if (!row_security && (statement->flags & STORE_BOOKS))
+	{
+		gucLevel = NewGUCNestLevel();
+		(void) set_config_option("row_security", "on", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	}
 	EnterPlan(statement->flags, where->owner, &user, &context);
 	if (plans[plan] == NULL)
 		plans[plan] = PreparePlan(plan, NameStr(where->schema));
 	result = SPI_execute_plan(plans[plan], unconstify(Datum *, values), nulls, readOnly, 0);
 	SetUserIdAndSecContext(user, context);
+	if (gucLevel > 0)
+		AtEOXact_GUC(true, gucLevel);
 	if (result < 0)
 		elog(ERROR, "plan %d failed: %s", plan, SPI_result_code_string(result));
 	return SPI_processed;

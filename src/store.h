@@ -40,6 +40,7 @@ typedef enum StorePlan
 #define STORE_BOOKS 0x04		/* writes in the owner's name, under the policies: in the scope of a tenant (tenant.h) */
 
 extern const Installation *InstallationGet(void);
+extern bool InstallationOwnsTable(Oid relid);
 extern void InstallationRequire(const char *table, AclMode privilege);
 extern uint64 InstallationGeneration(void);
 extern void InstallationInitialize(void);

@@ -193,7 +193,8 @@ RemovePhotos(const SyncCall *call, const SyncDiff *diff)
 static void
 WriteTag(const SyncCall *call)
 {
-	const pg_uuid_t *user = ContextUser();
+	const pg_uuid_t *given = ContextUser();
+	pg_uuid_t  *user = given ? DatumGetUUIDP(UuidCopyDatum(given)) : NULL;	/* a trigger may change the context */
 	Datum		values[] = {UUIDPGetDatum(&call->tag.org), UUIDPGetDatum(&call->tag.id), TimestampTzGetDatum(call->now),
 	Int32GetDatum(StatusAfter(call)), Int32GetDatum(TAG_STATUS_SYNCING), UUIDPGetDatum(user)};
 

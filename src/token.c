@@ -22,6 +22,7 @@
 #include "utils/memutils.h"
 
 #include "jose.h"
+#include "redact.h"
 #include "secret.h"
 #include "tenant.h"
 
@@ -161,6 +162,7 @@ CheckSignature(const char *token, int headerEnd, int claimsEnd, int length)
 		RefuseToken("signature", "It was not signed with HS256.");
 	if (SignedWithAny(token, claimsEnd, signature, kid, &anyKey))
 		return;
+	SecretsRequireTable();
 	if (anyKey)
 		RefuseToken("signature", "It was signed with another key, or changed after it was signed.");
 	RefuseToken("unknown key", "The owner of the tables makes keys known: photoflow.set_token_key(key), or "

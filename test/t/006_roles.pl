@@ -158,6 +158,18 @@ is($node->safe_psql('studio', 'SELECT what, count(*) FROM trap.sprung GROUP BY 1
 is(as('app', "$astray SELECT 1 = 2"), 't', 'who walks there himself');
 is($node->safe_psql('studio', 'SELECT what FROM trap.sprung'), '= int as app', 'springs it');
 
+# what a dump's script leaves behind: the books are the owner's, whom policies hold, and are kept all the same
+$node->safe_psql('studio', qq{INSERT INTO "Albums" ("Id", "OrgId", "Name") VALUES ('} . album(77) . qq{', '$org', 'books')});
+is($node->safe_psql('studio', 'SET row_security = off; ' . fire(77)), 'Raw', 'a superuser fires with row_security off');
+is($node->safe_psql('studio', q{SELECT count(*) FROM "AlbumTags" WHERE "AlbumId" = '} . album(77) . q{'}), 1, 'and the stage is made');
+
+# whoever may create in the data schema puts things of our names there: nothing of his runs as the owner
+$node->safe_psql('studio', q{CREATE SCHEMA den; GRANT ALL ON SCHEMA den, public TO app; CREATE TABLE den.who (name text); GRANT INSERT ON den.who TO PUBLIC});
+as('app', q{CREATE FUNCTION den.tell() RETURNS uuid LANGUAGE plpgsql AS 'BEGIN INSERT INTO den.who VALUES (current_user); RETURN NULL; END';
+	CREATE VIEW public.bait AS SELECT den.tell() AS "Id", den.tell() AS "OrgId", false AS "IsDeleted"; GRANT SELECT ON public.bait TO PUBLIC;});
+is(refusal('studio', "$me SELECT photoflow.why_zero('public.bait', '$org')", 'app'), '42809', 'a view is no table of rows of an organization');
+is($node->safe_psql('studio', 'SELECT count(*) FROM den.who'), 0, 'and was not looked into');
+
 done_testing();
 
 sub album { my ($n) = @_; return sprintf '00000000-0000-4000-8000-1%011d', $n; }
