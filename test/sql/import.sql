@@ -10,8 +10,7 @@ SET ROLE regress_photoflow_app;
 -- Npgsql's binary import is a COPY: refused by PostgreSQL
 SELECT set_config('photoflow.org_id', lab.org(1)::text, false) \g /dev/null
 \set VERBOSITY terse
-COPY "PhotoProcs" ("AlbumTagId", "FileName") FROM STDIN;
-\.
+\copy "PhotoProcs" ("AlbumTagId", "FileName") FROM /dev/null
 \set VERBOSITY default
 \echo :LAST_ERROR_SQLSTATE
 

@@ -84,9 +84,7 @@ INSERT INTO "Albums" ("Name", "AlbumState") VALUES ('nowhere', 99);
 INSERT INTO "Albums" ("Name", "WorkflowVersion") VALUES ('another version', 2);
 \echo :LAST_ERROR_SQLSTATE
 -- COPY is refused by the policies; who bypasses them may COPY, and not in any state
-COPY "Albums" ("Name", "AlbumState") FROM stdin;
-loaded	7
-\.
+\copy "Albums" ("Name", "AlbumState") FROM /dev/null
 RESET ROLE;
 ALTER ROLE regress_photoflow_app BYPASSRLS;
 SET ROLE regress_photoflow_app;
