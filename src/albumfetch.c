@@ -15,6 +15,7 @@
 #include "access/xact.h"
 #include "catalog/pg_am.h"
 #include "executor/executor.h"
+#include "miscadmin.h"
 #include "utils/fmgroids.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -40,6 +41,8 @@ AlbumFetch(const pg_uuid_t *id, const pg_uuid_t *org, bool lock, Album *album, b
 	TupleTableSlot *slot;
 	Snapshot	snapshot;
 
+	if (lock)
+		PreventCommandIfReadOnly("SELECT FOR NO KEY UPDATE");
 	if (!OidIsValid(key))
 	{
 		table_close(albums, NoLock);
