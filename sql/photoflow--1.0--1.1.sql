@@ -186,7 +186,7 @@ END;
 REVOKE ALL ON FUNCTION photoflow.preload_statement(regrole) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION photoflow.preload_statement(regrole) TO @extowner@;
 COMMENT ON FUNCTION photoflow.preload_statement(regrole) IS
-'Returns the statement, a superuser''s to run, that makes the sessions of a role in this database load photoflow at their start; NULL where they do.';
+'Returns the statement, a superuser''s to run, that makes the sessions of a role in this database load photoflow at their start; NULL where they do. Called by a role that has a session_preload_libraries of its own it does not see the server''s: compare the list.';
 
 CREATE FUNCTION photoflow.check_tenancy()
 	RETURNS TABLE (severity text, object text, problem text, fix text)
@@ -200,8 +200,9 @@ BEGIN ATOMIC
 		WHERE c.relkind IN ('r', 'p') AND (c.relname = 'Organizations' OR EXISTS (SELECT FROM pg_attribute a
 			WHERE a.attrelid = c.oid AND a.attname = 'OrgId' AND a.atttypid = 'uuid'::regtype AND NOT a.attisdropped))
 	), secret AS (
-		SELECT c.oid, c.oid::regclass::text AS name, c.relowner, c.relacl, c.relrowsecurity AND c.relforcerowsecurity AS closed
+		SELECT c.oid, c.oid::regclass::text AS name, c.relkind, c.relowner, a.relowner AS owner, c.relacl, c.relrowsecurity AND c.relforcerowsecurity AS closed
 		FROM photoflow.installation i JOIN pg_namespace n ON n.nspname = i.data_schema JOIN pg_class c ON c.relnamespace = n.oid
+			JOIN pg_class a ON a.relnamespace = n.oid AND a.relname = 'Albums'
 		WHERE c.relname = '__PhotoflowSecrets'
 	), granted AS (		-- what others than the owner may do with them
 		SELECT t.oid, t.name, t.relispartition, a.grantee, a.privilege_type, t.relowner
@@ -297,7 +298,11 @@ BEGIN ATOMIC
 	FROM secret s CROSS JOIN LATERAL (SELECT DISTINCT a.grantee FROM aclexplode(s.relacl) a WHERE a.grantee <> s.relowner) x
 	UNION ALL
 	SELECT 'error', s.name, 'row-level security is off or not forced', format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;', s.name)
-	FROM secret s WHERE NOT s.closed
+	FROM secret s WHERE NOT s.closed AND s.relkind = 'r'
+	UNION ALL
+	SELECT 'error', s.name, 'the secrets are not a table of the owner of the data tables: photoflow does not read them',
+		CASE s.relkind WHEN 'r' THEN format('ALTER TABLE %s OWNER TO %s;', s.name, s.owner::regrole) ELSE '-- rename it, and restore the table' END
+	FROM secret s WHERE s.relkind <> 'r' OR s.relowner <> s.owner
 	UNION ALL
 	SELECT 'error', s.name, format('policy %I lets secrets be read', p.polname), format('DROP POLICY %I ON %s;', p.polname, s.name)
 	FROM secret s JOIN pg_policy p ON p.polrelid = s.oid
@@ -318,7 +323,8 @@ BEGIN ATOMIC
 	FROM key k WHERE NOT coalesce('OrgId' = ANY (k.columns), false) AND NOT (k.indisprimary AND k.columns[1] = 'Id')
 	UNION ALL
 	SELECT 'warning', t.name, format('index %I is not led by the organization: EXPLAIN ANALYZE tells how many of others'' rows lie in a range of it', x.relname),
-		format('DROP INDEX %I.%I; ', n.nspname, x.relname) || regexp_replace(pg_get_indexdef(i.indexrelid), '( USING \w+ \()', '\1"OrgId", ') || ';'
+		CASE x.relname WHEN 'IX_PublicUrls_Url' THEN '-- create the index that photoflow.migration_plan() lists, then CALL photoflow.migrate();'
+			ELSE format('DROP INDEX %I.%I; ', n.nspname, x.relname) || regexp_replace(pg_get_indexdef(i.indexrelid), '( USING \w+ \()', '\1"OrgId", ') || ';' END
 	FROM pg_index i JOIN tenant t ON t.oid = i.indrelid JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_namespace n ON n.oid = x.relnamespace
 		JOIN pg_am m ON m.oid = x.relam LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]
 	WHERE m.amname = 'btree' AND NOT i.indisunique AND NOT t.relispartition AND t.relname <> 'Organizations' AND a.attname IS DISTINCT FROM 'OrgId'
@@ -455,12 +461,15 @@ BEGIN ATOMIC
 	FROM photoflow.check_tenancy()
 	UNION ALL
 	SELECT 'token', CASE WHEN k.tables THEN 'keys: ' || cardinality(k.ids) ELSE 'no keys yet' END || ', required of: ' || coalesce(s.names, 'nobody'),
-		s.logins = 0 OR cardinality(k.ids) > 0,
+		s.logins = 0 OR coalesce(cardinality(k.ids), 0) > 0,
 		CASE WHEN s.logins > 0 AND coalesce(cardinality(k.ids), 0) = 0 THEN 'Nobody can authenticate: SELECT photoflow.set_token_key(key);'
 			WHEN s.logins = 0 THEN 'Without a token a login works for whom it says: ALTER ROLE app SET photoflow.require_token = on;' END
 	FROM (SELECT x.tables, CASE WHEN x.tables THEN photoflow.token_key_ids() END AS ids
-			FROM (SELECT EXISTS (SELECT FROM photoflow.installation i JOIN pg_catalog.pg_namespace n ON n.nspname = i.data_schema
-				JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid WHERE c.relname = '__PhotoflowSecrets') AS tables) x) k,
+			FROM (SELECT count(*) = 5 AS tables		-- with one of them missing, other rows say so
+				FROM photoflow.installation i JOIN pg_catalog.pg_namespace n ON n.nspname = i.data_schema
+					JOIN pg_catalog.pg_class a ON a.relnamespace = n.oid AND a.relname = 'Albums'
+					JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relkind = 'r' AND c.relowner = a.relowner
+				WHERE c.relname IN ('Albums', 'WorkflowVersions', 'AlbumTransitions', '__PhotoflowMigrations', '__PhotoflowSecrets')) x) k,
 		(SELECT count(*) AS logins, string_agg(CASE r.setrole WHEN 0 THEN 'everybody' ELSE r.setrole::regrole::text END, ', ' ORDER BY r.setrole) AS names
 			FROM pg_catalog.pg_db_role_setting r, unnest(r.setconfig) c
 			WHERE r.setdatabase IN (0, (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database()))
@@ -474,8 +483,8 @@ BEGIN ATOMIC
 		pg_catalog.pg_roles me WHERE me.rolname = current_user;
 END;
 
--- Table steps. One table a step, so that no transaction holds the locks of two; its strongest lock first, so that none is
--- held while another is waited for.
+-- Table steps. One table a step, so that no transaction holds the locks of two; its strongest lock first, so that none
+-- which writers feel is held while another is waited for.
 
 INSERT INTO photoflow.table_steps (step, version, kind, description, sql) VALUES
 (17, '1.1', 'ddl', 'secrets', $step$
@@ -485,10 +494,10 @@ CREATE TABLE {schema}."__PhotoflowSecrets" (
 	"Kid" text,
 	"Secret" bytea NOT NULL,
 	"CreatedAt" timestamptz NOT NULL DEFAULT clock_timestamp(),
-	CONSTRAINT "UX_PhotoflowSecrets_Kind_Kid" UNIQUE ("Kind", "Kid")
+	CONSTRAINT "UX_PhotoflowSecrets_Kind_Kid" UNIQUE NULLS NOT DISTINCT ("Kind", "Kid")
 );
 COMMENT ON TABLE {schema}."__PhotoflowSecrets" IS 'Keys of tokens and the name of the event channel. No policy admits a row: photoflow alone reads it';
-COMMENT ON INDEX {schema}."UX_PhotoflowSecrets_Kind_Kid" IS 'a key id names one key';
+COMMENT ON INDEX {schema}."UX_PhotoflowSecrets_Kind_Kid" IS 'a key id names one key, and one key has none';
 ALTER TABLE {schema}."__PhotoflowSecrets" ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 INSERT INTO {schema}."__PhotoflowSecrets" ("Kind", "Secret")
 	VALUES ('event_channel', sha256(convert_to(gen_random_uuid()::text || gen_random_uuid()::text, 'UTF8')));

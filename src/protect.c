@@ -7,7 +7,7 @@
  * - A partition has the policy as well: named directly, it would not have its parent's. Nor are there statistics of
  *   a column of it where the whole table has none.
  *
- * Only what is missing or different is done, so that a call on a protected table takes no lock that others feel.
+ * Only what is missing or different is done, so that a call on a protected table takes no lock that readers or writers feel.
  */
 #include "photoflow.h"
 

@@ -25,7 +25,8 @@ static int	FunctionLength(const char *text, const char *at);
 static bool IsToken(const char *at);
 static const char *FindSecret(const char *text);
 static const char *SkipSpace(const char *text);
-static const char *ExecutedStatement(const char *text);
+static const char *PreparedText(const char *text);
+static bool ExecutesSecret(const char *text);
 
 void
 RedactInitialize(void)
@@ -110,29 +111,37 @@ SkipSpace(const char *text)
 	}
 }
 
-/* Return the text that was prepared, where a statement is an EXECUTE; NULL where it is none. */
+/* Return the text that was prepared under the name that begins here; NULL where there is none. */
 static const char *
-ExecutedStatement(const char *text)
+PreparedText(const char *text)
 {
 	char		name[NAMEDATALEN];
 	int			length = 0;
-	bool		quoted;
+	bool		quoted = *text == '"';
 	const PreparedStatement *prepared;
 
-	text = text ? SkipSpace(text) : NULL;
-	if (text == NULL || pg_strncasecmp(text, "execute", strlen("execute")) != 0)
-		return NULL;
-	text = SkipSpace(text + strlen("execute"));
-	quoted = *text == '"';
 	for (text += quoted; *text && length < NAMEDATALEN - 1; text++)
 	{
-		if (quoted ? *text == '"' && *++text != '"' : strchr(" \t\r\n\f\v(;", *text) != NULL)
+		if (quoted ? *text == '"' && *++text != '"' : strchr(" \t\r\n\f\v(;/-", *text) != NULL)
 			break;
 		name[length++] = quoted ? *text : pg_tolower((unsigned char) *text);
 	}
 	name[length] = '\0';
 	prepared = FetchPreparedStatement(name, false);
 	return prepared ? prepared->plansource->query_string : NULL;
+}
+
+/* Say whether a text executes, also within EXPLAIN or CREATE TABLE AS, a statement in which there is a secret. */
+static bool
+ExecutesSecret(const char *text)
+{
+	static const char word[] = "execute";
+
+	for (const char *at = text; at && *at; at++)
+		if (pg_strncasecmp(at, word, strlen(word)) == 0 && !IsWord(at[strlen(word)]) && (at == text || !IsWord(at[-1])) &&
+			FindSecret(PreparedText(SkipSpace(at + strlen(word)))))
+			return true;
+	return false;
 }
 
 static void
@@ -142,7 +151,7 @@ Redact(ErrorData *error)
 
 	if (error->output_to_server && (inMessage || FindSecret(error->detail) || FindSecret(error->context) ||
 									FindSecret(error->internalquery) || FindSecret(debug_query_string) ||
-									FindSecret(ExecutedStatement(debug_query_string))))
+									ExecutesSecret(debug_query_string)))
 	{
 		/* written as QUERY, whatever hide_stmt says */
 		error->internalquery = NULL;

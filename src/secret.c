@@ -90,7 +90,10 @@ ReadSecrets(void)
 	secrets = NIL;
 	MemoryContextReset(secretContext);
 	secretTable = get_relname_relid("__PhotoflowSecrets", InstallationGet()->schemaOid);
-	if (!InstallationOwnsTable(secretTable))
+	/* a view of that name is somebody's trap; a table of another owner is a mistake, which must not open the channel */
+	if (get_rel_relkind(secretTable) == RELKIND_RELATION)
+		SecretsRequireTable();
+	else
 		secretTable = InvalidOid;
 	if (!OidIsValid(secretTable))
 		return;					/* looked for again the next time: the table may be made any moment */
@@ -114,14 +117,18 @@ ReadSecrets(void)
 	valid = before == invalidations;
 }
 
-/* Raise PF040 where the tables are older than secrets. */
+/* Raise PF040 where the tables are older than secrets, or these are not the owner's. */
 void
 SecretsRequireTable(void)
 {
-	if (!InstallationOwnsTable(get_relname_relid("__PhotoflowSecrets", InstallationGet()->schemaOid)))
+	Oid			table = get_relname_relid("__PhotoflowSecrets", InstallationGet()->schemaOid);
+
+	if (!InstallationOwnsTable(table))
 		ereport(ERROR,
 				(errcode(ERRCODE_PF_TABLES_OUT_OF_DATE),
 				 errmsg("schema \"%s\" has no table \"__PhotoflowSecrets\" of the owner's", NameStr(InstallationGet()->schema)),
+				 OidIsValid(table) ?
+				 errhint("It must be a table of role \"%s\", as \"Albums\" is.", GetUserNameFromId(InstallationGet()->owner, false)) :
 				 errhint("CALL photoflow.migrate().")));
 }
 

@@ -157,6 +157,19 @@ SELECT * FROM photoflow.check_tenancy();
 SELECT lab.mend();
 ROLLBACK;
 
+-- secrets that are not the owner's: photoflow does not read them, and does not send events where anybody listens
+BEGIN;
+ALTER TABLE "__PhotoflowSecrets" OWNER TO regress_photoflow_login;
+SELECT severity, object, problem, regexp_replace(fix, 'TO \S+;', 'TO owner;') AS fix FROM photoflow.check_tenancy();
+SELECT count(*) AS rows FROM photoflow.status();
+SELECT lab.mend();
+ALTER TABLE "__PhotoflowSecrets" OWNER TO regress_photoflow_login;
+\set VERBOSITY terse
+SELECT photoflow.event_channel();
+\set VERBOSITY default
+\echo :LAST_ERROR_SQLSTATE
+ROLLBACK;
+
 -- a login whose sessions do not load the library; an open channel; a server that leaks
 BEGIN;
 ALTER ROLE regress_photoflow_login IN DATABASE :"DBNAME" SET session_preload_libraries = 'auto_explain';
