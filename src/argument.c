@@ -51,6 +51,20 @@ RequireTrigger(FunctionCallInfo fcinfo, const char *function, uint32 event, cons
 	return trigger;
 }
 
+/* Raise 39P01 unless called as a trigger of this timing, TRIGGER_EVENT_BEFORE or _AFTER, once a statement. */
+struct TriggerData *
+RequireStatementTrigger(FunctionCallInfo fcinfo, const char *function, uint32 timing, const char *wording)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) ||
+		(trigger->tg_event & (TRIGGER_EVENT_ROW | TRIGGER_EVENT_TIMINGMASK)) != timing)
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"%s\" must be fired %s", function, wording)));
+	return trigger;
+}
+
 /* Return the description of a row, made once in a session: looking it up for every call costs 1 us. */
 TupleDesc
 KeepRowType(TupleDesc *kept, const RowColumn *columns, int count)

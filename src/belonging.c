@@ -233,13 +233,9 @@ PHOTOFLOW_FUNCTION(photoflow_tenant_fill)
  */
 PHOTOFLOW_FUNCTION(photoflow_tenant_require)
 {
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	TriggerData *trigger = RequireStatementTrigger(fcinfo, "tenant_require", TRIGGER_EVENT_BEFORE,
+												   "BEFORE ... FOR EACH STATEMENT");
 
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BEFORE(trigger->tg_event) ||
-		!TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function \"%s\" must be fired BEFORE ... FOR EACH STATEMENT", "tenant_require")));
 	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event) &&
 		(ContextOrg() || !(ContextIsOwner() || MayWorkAcross(RelationGetRelid(trigger->tg_relation)))))
 		ereport(ERROR,

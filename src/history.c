@@ -225,13 +225,7 @@ PHOTOFLOW_FUNCTION(photoflow_collect_transition)
 
 PHOTOFLOW_FUNCTION(photoflow_write_transitions)
 {
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
-
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) ||
-		!TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function \"%s\" must be fired AFTER UPDATE FOR EACH STATEMENT", "write_transitions")));
+	(void) RequireStatementTrigger(fcinfo, "write_transitions", TRIGGER_EVENT_AFTER, "AFTER UPDATE FOR EACH STATEMENT");
 	HistoryFlush();
 	return PointerGetDatum(NULL);
 }

@@ -37,8 +37,8 @@ RequireTenantTable(Oid relid)
 
 	LockRelationOid(relid, AccessShareLock);
 	name = get_rel_name(relid);
-	if (!InstallationOwnsTable(relid) || get_attnum(relid, "Id") == InvalidAttrNumber || get_attnum(relid, "OrgId") == InvalidAttrNumber ||
-		get_attnum(relid, "IsDeleted") == InvalidAttrNumber)
+	if (!InstallationOwnsTable(relid) || get_attnum(relid, "Id") == InvalidAttrNumber ||
+		get_attnum(relid, "OrgId") == InvalidAttrNumber || get_attnum(relid, "IsDeleted") == InvalidAttrNumber)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("\"%s\" is not a table of an organization's rows", name ? name : psprintf("%u", relid)),

@@ -64,6 +64,8 @@ typedef struct RowColumn
 extern struct TupleDescData *KeepRowType(struct TupleDescData **kept, const RowColumn *columns, int count);
 extern struct TriggerData *RequireTrigger(FunctionCallInfo fcinfo, const char *function, uint32 event,
 										  const char *wording);
+extern struct TriggerData *RequireStatementTrigger(FunctionCallInfo fcinfo, const char *function, uint32 timing,
+												   const char *wording);
 #define BEFORE_INSERT_ROW (TRIGGER_EVENT_INSERT | TRIGGER_EVENT_ROW | TRIGGER_EVENT_BEFORE)
 #define AFTER_UPDATE_ROW (TRIGGER_EVENT_UPDATE | TRIGGER_EVENT_ROW | TRIGGER_EVENT_AFTER)
 

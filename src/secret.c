@@ -218,13 +218,9 @@ InsertKey(const StepTarget *target, bytea *key, const char *kid)
 /* The trigger of the table: as for workflow versions, every session hears of it with the commit. */
 PHOTOFLOW_FUNCTION(photoflow_secrets_changed)
 {
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	TriggerData *trigger = RequireStatementTrigger(fcinfo, "secrets_changed", TRIGGER_EVENT_AFTER,
+												   "AFTER ... FOR EACH STATEMENT");
 
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) ||
-		!TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function \"%s\" must be fired AFTER ... FOR EACH STATEMENT", "secrets_changed")));
 	CacheInvalidateRelcache(trigger->tg_relation);
 	return PointerGetDatum(NULL);
 }

@@ -22,6 +22,11 @@
 
 #include "tenant.h"
 
+/* said by a SET that is refused, and by set_context() */
+#define TOKEN_ONLY "the context can only be set with a token"
+#define TOKEN_ONLY_DETAIL "\"photoflow.require_token\" is on for this session."
+#define TOKEN_ONLY_HINT "SELECT * FROM photoflow.authenticate(token) sets it for the transaction."
+
 static char *orgText;
 static char *userText;
 static char *roleText;
@@ -72,9 +77,9 @@ CheckGiven(char **value, void **extra, GucSource source)
 	if (!requireToken || settingVerified || InitializingParallelWorker || *value == NULL || **value == '\0')
 		return true;
 	GUC_check_errcode(ERRCODE_INSUFFICIENT_PRIVILEGE);
-	GUC_check_errmsg("the context can only be set with a token");
-	GUC_check_errdetail("\"photoflow.require_token\" is on for this session.");
-	GUC_check_errhint("SELECT * FROM photoflow.authenticate(token) sets it for the transaction.");
+	GUC_check_errmsg(TOKEN_ONLY);
+	GUC_check_errdetail(TOKEN_ONLY_DETAIL);
+	GUC_check_errhint(TOKEN_ONLY_HINT);
 	return false;
 }
 
@@ -154,6 +159,7 @@ AssignRequireToken(bool value, void *extra)
 	ContextForgetRoles();
 }
 
+/* Take the verified context or the given one, whichever counts now. */
 static void
 WorkOutContext(void)
 {
@@ -178,6 +184,7 @@ PlaceOrg(const pg_uuid_t *value)
 	return place;
 }
 
+/* What stays set when a transaction ends leaves its memory. */
 static void
 BringOrgHome(XactEvent event, void *arg)
 {
@@ -314,9 +321,9 @@ PHOTOFLOW_FUNCTION(photoflow_set_context)
 	if (requireToken && !(PG_ARGISNULL(0) && PG_ARGISNULL(1) && PG_ARGISNULL(2)))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("the context can only be set with a token"),
-				 errdetail("\"photoflow.require_token\" is on for this session."),
-				 errhint("SELECT * FROM photoflow.authenticate(token) sets it for the transaction.")));
+				 errmsg(TOKEN_ONLY),
+				 errdetail(TOKEN_ONLY_DETAIL),
+				 errhint(TOKEN_ONLY_HINT)));
 	SetLocal("photoflow.verified_context", verifiedText, NULL);
 	SetLocal("photoflow.org_id", orgText, PG_ARGISNULL(0) ? NULL : UuidText(PG_GETARG_UUID_P(0)));
 	SetLocal("photoflow.user_id", userText, PG_ARGISNULL(1) ? NULL : UuidText(PG_GETARG_UUID_P(1)));

@@ -191,13 +191,9 @@ PHOTOFLOW_FUNCTION(photoflow_keep_workflow)
 
 PHOTOFLOW_FUNCTION(photoflow_workflow_changed)
 {
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	TriggerData *trigger = RequireStatementTrigger(fcinfo, "workflow_changed", TRIGGER_EVENT_AFTER,
+												   "AFTER ... FOR EACH STATEMENT");
 
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) ||
-		!TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("function \"%s\" must be fired AFTER ... FOR EACH STATEMENT", "workflow_changed")));
 	/* rows do not invalidate anything by themselves: every session hears of it with the commit */
 	CacheInvalidateRelcache(trigger->tg_relation);
 	return PointerGetDatum(NULL);

@@ -114,9 +114,9 @@ RefuseDeletedPhotos(const VotePhoto *photos, int count)
  * Lock the albums of photos of one organization, and refuse those whose state does not allow rating.
  *
  * A vote and a state change of its album exclude each other: fire() locks the album FOR NO KEY UPDATE before it asks
- * the guards, we lock it FOR SHARE before we look at its state. Otherwise taking back the last vote and Rate, whose
- * guard wants a vote, could pass each other, and both commit. Votes do not wait for each other. The albums are
- * locked in the order of their ids, as everywhere, so that nobody waits in a circle.
+ * the guards, and so do we before we look at its state. Otherwise taking back the last vote and Rate, whose guard wants
+ * a vote, could pass each other, and both commit. Votes on one album take turns. The albums are locked in the order of
+ * their ids, as everywhere, so that nobody waits in a circle.
  */
 static void
 LockRatableAlbums(const VotePhoto *photos, int count)
