@@ -8,7 +8,8 @@
  *                                                               'PublicUrlId', 'PublicUrls')
  *
  * The composite foreign keys are what guarantees it; the triggers fill in and give the better error. So the last
- * parent seen may be remembered for the rest of the transaction without asking again.
+ * parent seen may be remembered for the rest of the transaction without asking again. It is locked, as the foreign
+ * key's check would lock it: who deletes it waits (cascade.c), and what was live when we looked stays so.
  */
 #include "photoflow.h"
 
@@ -20,6 +21,8 @@
 #include "utils/rel.h"
 
 #include "belonging.h"
+#include "deletion.h"
+#include "photo.h"
 #include "store.h"
 #include "tenant.h"
 
@@ -31,6 +34,7 @@ typedef struct ParentTable
 	StorePlan	anywhere;
 	pg_uuid_t	lastId;
 	pg_uuid_t	lastOrg;
+	bool		lastDeleted;
 	bool		remembered;
 } ParentTable;
 
@@ -39,13 +43,17 @@ static ParentTable parents[] = {
 	{.name = "AlbumTags", .inOrg = PLAN_TAG_IN_ORG, .anywhere = PLAN_TAG_ORG},
 	{.name = "PhotoProcs", .inOrg = PLAN_PHOTO_IN_ORG, .anywhere = PLAN_PHOTO_ORG},
 	{.name = "PublicUrls", .inOrg = PLAN_URL_IN_ORG, .anywhere = PLAN_URL_ORG},
+	{.name = "Organizations", .inOrg = PLAN_ORGANIZATION, .anywhere = PLAN_ORGANIZATION},
 };
 
 static ParentTable *FindParentTable(const char *name);
 static const pg_uuid_t *ParentOrg(ParentTable *parent, const pg_uuid_t *id, const pg_uuid_t *expected);
 static char **TriggerArguments(TriggerData *trigger);
 static const pg_uuid_t *GetUuid(TriggerData *trigger, HeapTuple tuple, const char *column, pg_uuid_t *copy);
-static const pg_uuid_t *OrgFromParents(TriggerData *trigger, const pg_uuid_t *org, pg_uuid_t *copy);
+static const pg_uuid_t *OrgFromParents(TriggerData *trigger, const pg_uuid_t *org, bool live, pg_uuid_t *copy);
+static void RequireLiveParent(const ParentTable *parent, const pg_uuid_t *id);
+static void RequireLiveOrganization(const char *table, const pg_uuid_t *org);
+static bool NewRowIsDeleted(TriggerData *trigger);
 static HeapTuple SetOrg(TriggerData *trigger, HeapTuple tuple, const pg_uuid_t *org);
 pg_noreturn static void RefuseCrossTenant(const char *table, const char *parent);
 
@@ -89,6 +97,7 @@ ParentOrg(ParentTable *parent, const pg_uuid_t *id, const pg_uuid_t *expected)
 	{
 		parent->lastId = *id;
 		parent->lastOrg = *StoreUuid(0, 1);
+		parent->lastDeleted = DatumGetBool(StoreDatum(0, 2));
 		parent->remembered = true;
 	}
 	StoreEnd();
@@ -165,20 +174,29 @@ RefuseCrossTenant(const char *table, const char *parent)
 			 errhint("Leave \"OrgId\" out: it is filled in from the parent or from the context. It never changes.")));
 }
 
+/* Refuse a new child of a deleted row; the parent is the one that was found last. */
+static void
+RequireLiveParent(const ParentTable *parent, const pg_uuid_t *id)
+{
+	if (parent->lastDeleted)
+		RefuseMarkedRow(parent->name, id);
+}
+
 /*
- * Return the organization that the parents of a new row give it, or the expected one; refuse parents elsewhere.
- * A tenant is told nothing about them; the owner is told PF011 where the parent is elsewhere, 23503 where it is not.
+ * Return the organization that the parents of a new row give it, or the expected one; refuse parents elsewhere, and
+ * deleted ones for a live row. A tenant is told nothing about those elsewhere; the owner is told PF011 where the parent
+ * is elsewhere, 23503 where it is not.
  */
 static const pg_uuid_t *
-OrgFromParents(TriggerData *trigger, const pg_uuid_t *org, pg_uuid_t *copy)
+OrgFromParents(TriggerData *trigger, const pg_uuid_t *org, bool live, pg_uuid_t *copy)
 {
 	char	  **args = trigger->tg_trigger->tgargs;
 	pg_uuid_t	idCopy;
 
 	for (int i = 1; i + 1 < trigger->tg_trigger->tgnargs; i += 2)
 	{
-		const pg_uuid_t *id = GetUuid(trigger, trigger->tg_trigtuple, args[i], &idCopy);
 		ParentTable *parent = FindParentTable(args[i + 1]);
+		const pg_uuid_t *id = GetUuid(trigger, trigger->tg_trigtuple, args[i], &idCopy);
 		const pg_uuid_t *found = id ? ParentOrg(parent, id, org) : NULL;
 
 		if (id == NULL)
@@ -191,6 +209,8 @@ OrgFromParents(TriggerData *trigger, const pg_uuid_t *org, pg_uuid_t *copy)
 					 errmsg("new row of \"%s\" names a row of \"%s\" that does not exist", args[0], args[i + 1]),
 					 errdetail_internal("{\"table\": \"%s\", \"%s\": \"%s\"}", args[0], args[i], UuidText(id)),
 					 errhint("Insert the row of \"%s\" first.", args[i + 1])));
+		if (found && live)
+			RequireLiveParent(parent, id);
 		if (found && org == NULL)
 		{
 			*copy = *found;
@@ -198,6 +218,38 @@ OrgFromParents(TriggerData *trigger, const pg_uuid_t *org, pg_uuid_t *copy)
 		}
 	}
 	return org;
+}
+
+/* Refuse a new live row of a deleted organization, in the tables that hang on their organization alone. */
+static void
+RequireLiveOrganization(const char *table, const pg_uuid_t *org)
+{
+	SoftTableId known = SoftTableByName(table);
+	ParentTable *parent;
+
+	if (known == SOFT_NONE || softTables[known].parent != SOFT_ORGANIZATIONS)
+		return;
+	parent = FindParentTable(softTables[SOFT_ORGANIZATIONS].name);
+	if (ParentOrg(parent, org, NULL))
+		RequireLiveParent(parent, org);
+}
+
+/* Rows are born live; only the owner of the tables loads deleted ones. */
+static bool
+NewRowIsDeleted(TriggerData *trigger)
+{
+	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
+	int			number = SPI_fnumber(desc, "IsDeleted");
+	bool		isNull;
+	bool		isDeleted = number > 0 && SPI_gettypeid(desc, number) == BOOLOID &&
+		DatumGetBool(SPI_getbinval(trigger->tg_trigtuple, desc, number, &isNull)) && !isNull;
+
+	if (isDeleted && !ContextIsOwner())
+		ereport(ERROR,
+				(errcode(ERRCODE_PF_ROW_IS_DELETED),
+				 errmsg("new row of \"%s\" would be deleted already", trigger->tg_trigger->tgargs[0]),
+				 errhint("Leave \"IsDeleted\" out, and delete the row afterwards. Only the owner of the tables loads deleted rows.")));
+	return isDeleted;
 }
 
 PHOTOFLOW_FUNCTION(photoflow_tenant_fill)
@@ -208,6 +260,7 @@ PHOTOFLOW_FUNCTION(photoflow_tenant_fill)
 	pg_uuid_t	orgCopy;
 	const pg_uuid_t *given;
 	const pg_uuid_t *org;
+	bool		live;
 
 	trigger = RequireTrigger(fcinfo, "tenant_fill", BEFORE_INSERT_ROW, "BEFORE INSERT FOR EACH ROW");
 	args = TriggerArguments(trigger);
@@ -216,18 +269,22 @@ PHOTOFLOW_FUNCTION(photoflow_tenant_fill)
 	org = ContextOrg();
 	if (org && given && !UuidEquals(org, given))
 		RefuseCrossTenant(args[0], NULL);
-	org = OrgFromParents(trigger, org ? org : given, &orgCopy);
+	live = !NewRowIsDeleted(trigger);
+	org = OrgFromParents(trigger, org ? org : given, live, &orgCopy);
 	if (org == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_PF_NO_TENANT),
 				 errmsg("no organization is set for the new row of \"%s\"", args[0]),
 				 errhint("Give \"OrgId\", or say whom you work for: SELECT photoflow.set_context(org_id).")));
+	if (live)
+		RequireLiveOrganization(args[0], org);
 	return PointerGetDatum(given ? trigger->tg_trigtuple : SetOrg(trigger, trigger->tg_trigtuple, org));
 }
 
 /*
  * Once a statement, ahead of its rows: a statement that policies would keep from every row must not look as if there
- * were none. TRUNCATE knows no policies; only who may work across organizations takes the rows of all of them.
+ * were none. TRUNCATE knows no policies; only who may work across organizations takes the rows of all of them, and only
+ * the owner who has said so.
  *     CREATE TRIGGER ... BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON ... FOR EACH STATEMENT
  *         EXECUTE FUNCTION photoflow.tenant_require('Albums')
  */
@@ -242,6 +299,12 @@ PHOTOFLOW_FUNCTION(photoflow_tenant_require)
 				(errcode(ERRCODE_PF_CROSS_TENANT),
 				 errmsg("TRUNCATE would take the rows of every organization"),
 				 errhint("Delete the rows of your organization instead.")));
+	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event) && !HardDeleteAllowed())
+		ereport(ERROR,
+				(errcode(ERRCODE_PF_HARD_DELETE_REFUSED),
+				 errmsg("TRUNCATE would really delete all rows of \"%s\"", RelationGetRelationName(trigger->tg_relation)),
+				 errdetail_internal("{\"table\": \"%s\"}", RelationGetRelationName(trigger->tg_relation)),
+				 errhint("The owner of the tables may, after SET photoflow.hard_delete = on.")));
 	if (ContextOrg() == NULL && !TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
 		RequireTenantFor(RelationGetRelid(trigger->tg_relation));
 	return PointerGetDatum(NULL);
@@ -268,8 +331,13 @@ PHOTOFLOW_FUNCTION(photoflow_tenant_keep)
 	{
 		ParentTable *parent = FindParentTable(args[i + 1]);
 
-		if (!GetUuid(trigger, trigger->tg_newtuple, args[i], &id) || ParentOrg(parent, &id, &newOrg))
+		if (!GetUuid(trigger, trigger->tg_newtuple, args[i], &id))
 			continue;
+		if (ParentOrg(parent, &id, &newOrg))
+		{
+			RequireLiveParent(parent, &id);
+			continue;
+		}
 		if (ContextOrg() || !ContextIsOwner() || ParentOrg(parent, &id, NULL))
 			RefuseCrossTenant(args[0], args[i + 1]);
 	}

@@ -74,6 +74,25 @@ typedef JsonParseErrorType JsonActionResult;
 #define EncodeBase64(src, len, dst, dstlen) pg_b64_encode((src), (len), (dst), (dstlen))
 #endif
 
+/* 16 took the privileges that a statement needs out of the range table */
+#if PG_VERSION_NUM < 160000
+#define UpdatedColumnsOf(query, rte) ((rte)->updatedCols)
+#else
+#define UpdatedColumnsOf(query, rte) (getRTEPermissionInfo((query)->rteperminfos, (rte))->updatedCols)
+#endif
+#define AddUpdatedColumn(query, rte, column) \
+	(UpdatedColumnsOf(query, rte) = \
+	 bms_add_member(UpdatedColumnsOf(query, rte), (column) - FirstLowInvalidHeapAttributeNumber))
+
+/* 18 runs every plan once */
+#if PG_VERSION_NUM < 180000
+#define EXECUTOR_RUN_PARAMETERS QueryDesc *queryDesc, ScanDirection direction, uint64 count, bool execute_once
+#define EXECUTOR_RUN_ARGUMENTS queryDesc, direction, count, execute_once
+#else
+#define EXECUTOR_RUN_PARAMETERS QueryDesc *queryDesc, ScanDirection direction, uint64 count
+#define EXECUTOR_RUN_ARGUMENTS queryDesc, direction, count
+#endif
+
 /* 17 added the flush argument; a transactional message is flushed with its commit */
 #if PG_VERSION_NUM < 170000
 #define LogTransactionalMessage(prefix, text, len) LogLogicalMessage((prefix), (text), (len), true)

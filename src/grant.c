@@ -2,8 +2,8 @@
  * grant.c: the privileges of an application's login: what it needs and nothing else.
  *
  * A grant begins by taking away what the role has on photoflow's tables, so that afterwards it has just what is said
- * here, whatever somebody granted before. No DELETE (an UPDATE of "IsDeleted" deletes), no TRUNCATE (which knows no
- * policies), nothing on partitions, on history or on secrets, and no password hash unless it is asked for.
+ * here, whatever somebody granted before. DELETE marks; no TRUNCATE (which knows no policies), nothing on partitions, on
+ * history or on secrets, and no password hash unless it is asked for.
  */
 #include "photoflow.h"
 
@@ -29,28 +29,31 @@ static const char *const unheldQuery =
 	" ('pg_read_server_files', 'pg_write_server_files', 'pg_execute_server_program'))"
 	" ORDER BY r.oid <> $1::regrole, r.rolsuper DESC, r.rolbypassrls DESC, r.rolname LIMIT 1";
 
-/* $1: the data schema, $2: the role, quoted; tables that the steps make, and their partitions */
+/* $1: the data schema, $2: the role, quoted; tables and views that the steps make, and partitions */
 static const char *const revokeStatements =
 	"SELECT string_agg(format('REVOKE ALL ON TABLE %s FROM %s', c.oid::regclass, $2), '; ') FROM pg_class c"
-	" WHERE c.relnamespace = $1 AND c.relkind IN ('r', 'p') AND EXISTS (SELECT FROM photoflow.table_steps t,"
-	" regexp_matches(t.sql, 'CREATE TABLE [{]schema[}][.]\"([^\"]+)\"', 'g') m WHERE c.relname = m[1]"
+	" WHERE c.relnamespace = $1 AND c.relkind IN ('r', 'p', 'v') AND EXISTS (SELECT FROM photoflow.table_steps t,"
+	" regexp_matches(t.sql, 'CREATE (?:TABLE|VIEW) [{]schema[}][.]\"([^\"]+)\"', 'g') m WHERE c.relname = m[1]"
 	" OR c.oid IN (SELECT p.relid FROM pg_class r, pg_partition_tree(r.oid) p WHERE r.relnamespace = $1 AND r.relname = m[1]))";
 
 /* $3: with the password hashes. A table without its columns is granted as a whole. */
 static const char *const grantStatements =
 	"WITH wanted (tbl, privileges, without) AS (VALUES"
 	" ('Organizations', '{SELECT}'::text[], NULL), ('Users', '{SELECT}', NULL),"
-	" ('PublicUrls', '{SELECT,INSERT,UPDATE}', NULL),"
-	" ('Albums', '{SELECT,INSERT,UPDATE}', CASE WHEN NOT $3 THEN 'HashedPassword' END),"
-	" ('AlbumTags', '{SELECT,INSERT,UPDATE}', NULL), ('PhotoProcs', '{SELECT,INSERT,UPDATE}', NULL),"
-	" ('PhotoComments', '{SELECT,INSERT,UPDATE}', NULL), ('PhotoLikes', '{SELECT,INSERT,UPDATE}', NULL),"
-	" ('FailureRecords', '{SELECT,INSERT,UPDATE}', NULL), ('AuditLogs', '{SELECT,INSERT}', NULL)),"
+	" ('PublicUrls', '{SELECT,INSERT,UPDATE,DELETE}', NULL),"
+	" ('Albums', '{SELECT,INSERT,UPDATE,DELETE}', CASE WHEN NOT $3 THEN 'HashedPassword' END),"
+	" ('AlbumTags', '{SELECT,INSERT,UPDATE,DELETE}', NULL), ('PhotoProcs', '{SELECT,INSERT,UPDATE,DELETE}', NULL),"
+	" ('PhotoComments', '{SELECT,INSERT,UPDATE,DELETE}', NULL), ('PhotoLikes', '{SELECT,INSERT,UPDATE,DELETE}', NULL),"
+	" ('FailureRecords', '{SELECT,INSERT,UPDATE,DELETE}', NULL), ('AuditLogs', '{SELECT,INSERT}', NULL),"
+	" ('LiveAlbums', '{SELECT,INSERT,UPDATE,DELETE}', NULL), ('LiveAlbumTags', '{SELECT,INSERT,UPDATE,DELETE}', NULL),"
+	" ('LivePhotoProcs', '{SELECT,INSERT,UPDATE,DELETE}', NULL)),"
 	" columns AS (SELECT w.tbl, string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) AS list"
 	"  FROM wanted w JOIN pg_class c ON c.relnamespace = $1 AND c.relname = w.tbl"
 	"  JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attname <> w.without"
 	"  GROUP BY w.tbl)"
 	" SELECT format('GRANT USAGE ON SCHEMA %s TO %s; ', $1::regnamespace, $2) || string_agg(format('GRANT %s ON TABLE %s TO %s',"
-	"  (SELECT string_agg(p || coalesce(' (' || l.list || ')', ''), ', ') FROM unnest(w.privileges) p), c.oid::regclass, $2),"
+	"  (SELECT string_agg(p || CASE WHEN p <> 'DELETE' THEN coalesce(' (' || l.list || ')', '') ELSE '' END, ', ')"
+	"   FROM unnest(w.privileges) p), c.oid::regclass, $2),"
 	"  '; ')"
 	" FROM wanted w JOIN pg_class c ON c.relnamespace = $1 AND c.relname = w.tbl LEFT JOIN columns l USING (tbl)";
 

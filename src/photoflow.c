@@ -9,6 +9,7 @@
 #include "utils/builtins.h"
 
 #include "album.h"
+#include "deletion.h"
 #include "history.h"
 #include "redact.h"
 #include "secret.h"
@@ -27,6 +28,7 @@ _PG_init(void)
 	ContextDefineSettings();
 	EventDefineSettings();
 	TokenDefineSettings();
+	HardDeleteDefineSetting();
 	MarkGUCPrefixReserved("photoflow");
 	ScopeInitialize();
 	AlbumInitialize();
@@ -35,6 +37,12 @@ _PG_init(void)
 	SecretInitialize();
 	RedactInitialize();
 	HistoryInitialize();
+	SoftTableInitialize();
+	DeletionInitialize();
+	CollectInitialize();
+	DeleteFunctionsInitialize();
+	DeletePlanInitialize();
+	DeleteRunInitialize();
 }
 
 /* The settings themselves are for superusers to read; whether photoflow is among them is the owner's to know. */

@@ -29,7 +29,9 @@
 #define ERRCODE_PF_NO_TENANT MAKE_SQLSTATE('P', 'F', '0', '1', '0')
 #define ERRCODE_PF_CROSS_TENANT MAKE_SQLSTATE('P', 'F', '0', '1', '1')
 #define ERRCODE_PF_INVALID_TOKEN MAKE_SQLSTATE('P', 'F', '0', '1', '2')
+#define ERRCODE_PF_HARD_DELETE_REFUSED MAKE_SQLSTATE('P', 'F', '0', '2', '0')
 #define ERRCODE_PF_ROW_IS_DELETED MAKE_SQLSTATE('P', 'F', '0', '2', '1')
+#define ERRCODE_PF_RESTORE_CONFLICT MAKE_SQLSTATE('P', 'F', '0', '2', '2')
 #define ERRCODE_PF_TABLES_OUT_OF_DATE MAKE_SQLSTATE('P', 'F', '0', '4', '0')
 
 /* numbers of domain.md's enums that C needs; names and numbers of states live in the workflow */
@@ -66,6 +68,8 @@ extern struct TriggerData *RequireTrigger(FunctionCallInfo fcinfo, const char *f
 										  const char *wording);
 extern struct TriggerData *RequireStatementTrigger(FunctionCallInfo fcinfo, const char *function, uint32 timing,
 												   const char *wording);
+#define BEFORE_UPDATE_ROW (TRIGGER_EVENT_UPDATE | TRIGGER_EVENT_ROW | TRIGGER_EVENT_BEFORE)
+#define BEFORE_DELETE_ROW (TRIGGER_EVENT_DELETE | TRIGGER_EVENT_ROW | TRIGGER_EVENT_BEFORE)
 #define BEFORE_INSERT_ROW (TRIGGER_EVENT_INSERT | TRIGGER_EVENT_ROW | TRIGGER_EVENT_BEFORE)
 #define AFTER_UPDATE_ROW (TRIGGER_EVENT_UPDATE | TRIGGER_EVENT_ROW | TRIGGER_EVENT_AFTER)
 
@@ -95,6 +99,7 @@ extern char *JsonTextArray(const char *const *values, int count);
 
 /* uuid.c */
 extern void UuidV7(pg_uuid_t *result);
+extern void UuidV7Of(TimestampTz time, uint64 low, pg_uuid_t *result);
 extern char *UuidText(const pg_uuid_t *value);
 extern bool UuidParse(const char *text, pg_uuid_t *result);
 extern int	UuidCompare(const void *a, const void *b);

@@ -2,7 +2,9 @@
  * plans.h: every statement photoflow runs, one row each: name, in whose name, text, argument types.
  *
  * In a text, {Table} stands for the schema-qualified, quoted data table, [Column] for a quoted column and
- * == for pg_catalog's equality, whatever search_path says. "[]" and anything else is left as it is.
+ * == for pg_catalog's equality, whatever search_path says. "[]" and anything else is left as it is. A plan that names
+ * {TABLE} is for all tables of soft delete: [ORG] is the table's column of the organization, [PARENT] its column that
+ * names the parent, {ABOVE} the parent's table and [ABOVEORG] that one's column of the organization.
  */
 
 /* --- workflow.c, version.c --- */
@@ -101,19 +103,22 @@ STORE_PLAN(PLAN_GUARD_VOTED, STORE_OWNER | STORE_READ,
 		   "AND photo.[Voted] AND NOT photo.[IsDeleted]) LIMIT 1",
 		   UUIDOID, UUIDOID)
 
-/* --- belonging.c; $1 id, $2 organization --- */
-STORE_PLAN(PLAN_ALBUM_IN_ORG, STORE_OWNER, "SELECT [OrgId] FROM {Albums} WHERE [Id] == $1 AND [OrgId] == $2",
-		   UUIDOID, UUIDOID)
-STORE_PLAN(PLAN_ALBUM_ORG, STORE_OWNER, "SELECT [OrgId] FROM {Albums} WHERE [Id] == $1", UUIDOID)
-STORE_PLAN(PLAN_TAG_IN_ORG, STORE_OWNER, "SELECT [OrgId] FROM {AlbumTags} WHERE [Id] == $1 AND [OrgId] == $2",
-		   UUIDOID, UUIDOID)
-STORE_PLAN(PLAN_TAG_ORG, STORE_OWNER, "SELECT [OrgId] FROM {AlbumTags} WHERE [Id] == $1", UUIDOID)
-STORE_PLAN(PLAN_PHOTO_IN_ORG, STORE_OWNER, "SELECT [OrgId] FROM {PhotoProcs} WHERE [Id] == $1 AND [OrgId] == $2",
-		   UUIDOID, UUIDOID)
-STORE_PLAN(PLAN_PHOTO_ORG, STORE_OWNER, "SELECT [OrgId] FROM {PhotoProcs} WHERE [Id] == $1", UUIDOID)
-STORE_PLAN(PLAN_URL_IN_ORG, STORE_OWNER, "SELECT [OrgId] FROM {PublicUrls} WHERE [Id] == $1 AND [OrgId] == $2",
-		   UUIDOID, UUIDOID)
-STORE_PLAN(PLAN_URL_ORG, STORE_OWNER, "SELECT [OrgId] FROM {PublicUrls} WHERE [Id] == $1", UUIDOID)
+/*
+ * --- belonging.c; $1 id, $2 organization ---
+ *
+ * Locked as a foreign key's check would lock it anyway: who deletes the parent waits for us, or we for him (cascade.c).
+ */
+#define PARENT_OF(table) "SELECT [OrgId], [IsDeleted] FROM {" table "} WHERE [Id] == $1"
+STORE_PLAN(PLAN_ALBUM_IN_ORG, STORE_OWNER, PARENT_OF("Albums") " AND [OrgId] == $2 FOR KEY SHARE", UUIDOID, UUIDOID)
+STORE_PLAN(PLAN_ALBUM_ORG, STORE_OWNER, PARENT_OF("Albums") " FOR KEY SHARE", UUIDOID)
+STORE_PLAN(PLAN_TAG_IN_ORG, STORE_OWNER, PARENT_OF("AlbumTags") " AND [OrgId] == $2 FOR KEY SHARE", UUIDOID, UUIDOID)
+STORE_PLAN(PLAN_TAG_ORG, STORE_OWNER, PARENT_OF("AlbumTags") " FOR KEY SHARE", UUIDOID)
+STORE_PLAN(PLAN_PHOTO_IN_ORG, STORE_OWNER, PARENT_OF("PhotoProcs") " AND [OrgId] == $2 FOR KEY SHARE", UUIDOID, UUIDOID)
+STORE_PLAN(PLAN_PHOTO_ORG, STORE_OWNER, PARENT_OF("PhotoProcs") " FOR KEY SHARE", UUIDOID)
+STORE_PLAN(PLAN_URL_IN_ORG, STORE_OWNER, PARENT_OF("PublicUrls") " AND [OrgId] == $2 FOR KEY SHARE", UUIDOID, UUIDOID)
+STORE_PLAN(PLAN_URL_ORG, STORE_OWNER, PARENT_OF("PublicUrls") " FOR KEY SHARE", UUIDOID)
+STORE_PLAN(PLAN_ORGANIZATION, STORE_OWNER, "SELECT [Id], [IsDeleted] FROM {Organizations} WHERE [Id] == $1 FOR KEY SHARE",
+		   UUIDOID)
 
 /* --- secret.c; no policy admits a row of the table --- */
 STORE_PLAN(PLAN_SECRETS_READ, STORE_OWNER | STORE_READ,
@@ -139,13 +144,13 @@ STORE_PLAN(PLAN_HISTORY_READ, STORE_OWNER | STORE_READ,
 
 /* --- remap.c; $1 organization, $2 version, $3 new version, $4 state, $5 new state --- */
 #define REMAP_COUNT(condition) \
-	"SELECT [OrgId], [AlbumState], pg_catalog.count(*) FROM {Albums} WHERE [WorkflowVersion] == $2" condition \
+	"SELECT [OrgId], [AlbumState], pg_catalog.count(*) FROM {Albums} WHERE [WorkflowVersion] == $2 AND NOT [IsDeleted]" condition \
 	" GROUP BY 1, 2 ORDER BY 1, 2"
 STORE_PLAN(PLAN_REMAP_COUNT, STORE_OWNER, REMAP_COUNT(""), UUIDOID, INT4OID)
 STORE_PLAN(PLAN_REMAP_COUNT_IN_ORG, STORE_OWNER, REMAP_COUNT(" AND [OrgId] == $1"), UUIDOID, INT4OID)
 STORE_PLAN(PLAN_REMAP_MOVE, STORE_CALLER,
 		   "UPDATE {Albums} SET [WorkflowVersion] = $3, [AlbumState] = $5 "
-		   "WHERE [OrgId] == $1 AND [WorkflowVersion] == $2 AND [AlbumState] == $4",
+		   "WHERE [OrgId] == $1 AND [WorkflowVersion] == $2 AND [AlbumState] == $4 AND NOT [IsDeleted]",
 		   UUIDOID, INT4OID, INT4OID, INT4OID, INT4OID)
 
 /* --- phototag.c, sync.c, vote.c, reorder.c ---
@@ -255,3 +260,199 @@ STORE_PLAN(PLAN_REORDER_WRITE, STORE_CALLER,
 		   " AS m (id, position, n)"
 		   " WHERE p.[OrgId] == $1 AND p.[AlbumTagId] == $2 AND p.[Id] == m.id AND NOT p.[IsDeleted]",
 		   UUIDOID, UUIDOID, TIMESTAMPTZOID, UUIDARRAYOID, INT4ARRAYOID, INT4OID)
+
+/*
+ * --- cascade.c; $1 organization, $2 ids of the parents ---
+ *
+ * == ANY of an array rather than a join, which on a table that is small when the plan is made flips to a scan of all
+ * (bench/README.md).
+ */
+#define MARKED "[IsDeleted] = true, [DeletedAt] = $3, [DeletedBy] = $4, [DeletionId] = $5"
+#define LIVE "[IsDeleted] = false, [DeletedAt] = NULL, [DeletedBy] = NULL, [DeletionId] = NULL"
+#define MARK_BELOW \
+	"UPDATE {TABLE} SET " MARKED " WHERE [ORG] == $1 AND [PARENT] == ANY ($2) AND NOT [IsDeleted]"
+STORE_PLAN(PLAN_MARK_BELOW, STORE_BOOKS | STORE_QUIET | STORE_NEWEST,
+		   MARK_BELOW " RETURNING [Id], ctid",
+		   UUIDOID, UUIDARRAYOID, TIMESTAMPTZOID, UUIDOID, UUIDOID)
+STORE_PLAN(PLAN_MARK_LAST, STORE_BOOKS | STORE_QUIET | STORE_NEWEST,
+		   MARK_BELOW,
+		   UUIDOID, UUIDARRAYOID, TIMESTAMPTZOID, UUIDOID, UUIDOID)
+STORE_PLAN(PLAN_RESTORE_BELOW, STORE_BOOKS | STORE_QUIET | STORE_NEWEST,
+		   "UPDATE {TABLE} SET " LIVE " WHERE [ORG] == $1 AND [PARENT] == ANY ($2) AND [DeletionId] == $3 RETURNING [Id]",
+		   UUIDOID, UUIDARRAYOID, UUIDOID)
+
+STORE_PLAN(PLAN_LEFT_BELOW, STORE_OWNER,
+		   "SELECT FROM {TABLE} WHERE [ORG] == $1 AND [PARENT] == ANY ($2) AND NOT [IsDeleted] LIMIT 1",
+		   UUIDOID, UUIDARRAYOID)
+
+/* --- softdelete.c --- */
+STORE_PLAN(PLAN_SOFT_FIND, STORE_OWNER | STORE_READ,
+		   "SELECT [Id], [ORG] FROM {TABLE} WHERE [Id] == ANY ($1) AND [ORG] == $2",
+		   UUIDARRAYOID, UUIDOID)
+STORE_PLAN(PLAN_SOFT_FIND_ANYWHERE, STORE_OWNER | STORE_READ,
+		   "SELECT [Id], [ORG] FROM {TABLE} WHERE [Id] == ANY ($1) ORDER BY [ORG]",
+		   UUIDARRAYOID)
+/* $1 organization, $2 ids: the album above is locked first, as by fire(), vote() and sync_photos() */
+STORE_PLAN(PLAN_SOFT_ALBUMS_OF_TAGS, STORE_OWNER,
+		   "SELECT FROM {Albums} a WHERE a.[OrgId] == $1 AND a.[Id] == ANY (SELECT t.[AlbumId] FROM {AlbumTags} t"
+		   " WHERE t.[OrgId] == $1 AND t.[Id] == ANY ($2)) ORDER BY a.[Id] FOR NO KEY UPDATE OF a",
+		   UUIDOID, UUIDARRAYOID)
+STORE_PLAN(PLAN_SOFT_ALBUMS_OF_PHOTOS, STORE_OWNER,
+		   "SELECT FROM {Albums} a WHERE a.[OrgId] == $1 AND a.[Id] == ANY (SELECT t.[AlbumId] FROM {AlbumTags} t"
+		   " JOIN {PhotoProcs} p ON p.[OrgId] == t.[OrgId] AND p.[AlbumTagId] == t.[Id]"
+		   " WHERE p.[OrgId] == $1 AND p.[Id] == ANY ($2)) ORDER BY a.[Id] FOR NO KEY UPDATE OF a",
+		   UUIDOID, UUIDARRAYOID)
+STORE_PLAN(PLAN_SOFT_LOCK, STORE_OWNER,
+		   "SELECT FROM {TABLE} WHERE [ORG] == $1 AND [Id] == ANY ($2) AND NOT [IsDeleted] ORDER BY [Id] FOR UPDATE",
+		   UUIDOID, UUIDARRAYOID)
+STORE_PLAN(PLAN_SOFT_MARK, STORE_CALLER,
+		   "UPDATE {TABLE} SET [IsDeleted] = true WHERE [ORG] == $1 AND [Id] == ANY ($2)",
+		   UUIDOID, UUIDARRAYOID)
+STORE_PLAN(PLAN_REASON_ADD, STORE_BOOKS,
+		   "INSERT INTO {DeletionReasons} ([OrgId], [DeletionId], [Reason]) VALUES ($1, $2, $3)",
+		   UUIDOID, UUIDOID, TEXTOID)
+STORE_PLAN(PLAN_REASON_FORGET, STORE_BOOKS,
+		   "DELETE FROM {DeletionReasons} WHERE [OrgId] == $1 AND [DeletionId] == $2",
+		   UUIDOID, UUIDOID)
+
+/* --- deletions.c; $1 organization: a row for each deletion that still has rows in the table --- */
+#define DELETIONS(blocked, above) \
+	"SELECT d.[DeletionId], pg_catalog.count(*), pg_catalog.min(d.[DeletedAt])," \
+	" (pg_catalog.array_agg(DISTINCT d.[DeletedBy]) FILTER (WHERE d.[DeletedBy] IS NOT NULL))[1], " blocked \
+	" FROM {TABLE} d " above "WHERE d.[ORG] == $1 AND d.[DeletionId] IS NOT NULL GROUP BY 1"
+STORE_PLAN(PLAN_DELETIONS, STORE_OWNER | STORE_READ, DELETIONS("false", ""), UUIDOID)
+STORE_PLAN(PLAN_DELETIONS_BELOW, STORE_OWNER | STORE_READ,
+		   DELETIONS("pg_catalog.bool_or(COALESCE(p.[IsDeleted] AND (p.[DeletionId] IS NULL OR NOT (p.[DeletionId] == d.[DeletionId])), true))",
+					 "LEFT JOIN {ABOVE} p ON p.[ABOVEORG] == d.[ORG] AND p.[Id] == d.[PARENT] "),
+		   UUIDOID)
+STORE_PLAN(PLAN_REASONS, STORE_OWNER | STORE_READ,
+		   "SELECT [DeletionId], [Reason] FROM {DeletionReasons} WHERE [OrgId] == $1",
+		   UUIDOID)
+STORE_PLAN(PLAN_PURGES_BEGUN, STORE_OWNER | STORE_READ,
+		   "SELECT [DeletionId] FROM {PurgeReceipts} WHERE [OrgId] == $1 AND [DeletionId] IS NOT NULL",
+		   UUIDOID)
+
+/* --- restore.c, conflict.c; $1 organization, $2 deletion --- */
+STORE_PLAN(PLAN_RESTORE_COUNT, STORE_OWNER | STORE_READ,
+		   "SELECT pg_catalog.count(*) FROM {TABLE} WHERE [ORG] == $1 AND [DeletionId] == $2",
+		   UUIDOID, UUIDOID)
+STORE_PLAN(PLAN_RESTORE_ALL, STORE_BOOKS | STORE_QUIET | STORE_NEWEST,
+		   "UPDATE {TABLE} SET " LIVE " WHERE [ORG] == $1 AND [DeletionId] == $2",
+		   UUIDOID, UUIDOID)
+STORE_PLAN(PLAN_ORGANIZATIONS, STORE_OWNER | STORE_READ,
+		   "SELECT [Id] FROM {Organizations} ORDER BY [Id]",
+		   InvalidOid)
+/* parents that this deletion did not take stay as they are until we are through */
+STORE_PLAN(PLAN_PARENTS_LOCK, STORE_OWNER,
+		   "SELECT FROM {ABOVE} p WHERE p.[ABOVEORG] == $1 AND p.[Id] == ANY (SELECT c.[PARENT] FROM {TABLE} c"
+		   " WHERE c.[ORG] == $1 AND c.[DeletionId] == $2) AND (p.[DeletionId] IS NULL OR NOT (p.[DeletionId] == $2))"
+		   " FOR KEY SHARE OF p",
+		   UUIDOID, UUIDOID)
+STORE_PLAN(PLAN_PARENT_LOCK, STORE_OWNER,
+		   "SELECT FROM {ABOVE} p WHERE p.[ABOVEORG] == $1 AND p.[Id] == (SELECT c.[PARENT] FROM {TABLE} c"
+		   " WHERE c.[ORG] == $1 AND c.[Id] == $2) FOR KEY SHARE OF p",
+		   UUIDOID, UUIDOID)
+#define PARENT_CONFLICTS(rows, exempt) \
+	"SELECT c.[Id], p.[Id], p.[DeletionId], pg_catalog.count(*) OVER () FROM {TABLE} c LEFT JOIN {ABOVE} p" \
+	" ON p.[ABOVEORG] == c.[ORG] AND p.[Id] == c.[PARENT] WHERE c.[ORG] == $1 AND " rows \
+	" AND (p.[Id] IS NULL OR p.[IsDeleted]" exempt ") ORDER BY c.[Id] LIMIT 10"
+STORE_PLAN(PLAN_PARENT_CONFLICTS, STORE_OWNER,
+		   PARENT_CONFLICTS("c.[DeletionId] == $2", " AND (p.[DeletionId] IS NULL OR NOT (p.[DeletionId] == $2))"),
+		   UUIDOID, UUIDOID)
+STORE_PLAN(PLAN_PARENT_CONFLICT, STORE_OWNER,
+		   PARENT_CONFLICTS("c.[Id] == $2", ""),
+		   UUIDOID, UUIDOID)
+STORE_PLAN(PLAN_PURGE_BEGUN, STORE_OWNER | STORE_READ,
+		   "SELECT FROM {PurgeReceipts} WHERE [OrgId] == $1 AND [DeletionId] == $2 LIMIT 1",
+		   UUIDOID, UUIDOID)
+
+/*
+ * --- purge.c, purgebatch.c, retention.c ---
+ *
+ * Deletions are taken in their order, which is that of their ids; $2 is the last one that is done. One who only looks at
+ * the first rows behind it, and goes on from there, never walks over what he has taken away himself.
+ */
+#define AFTER_DONE "[DeletionId] OPERATOR(pg_catalog.>) $2 AND [DeletionId] OPERATOR(pg_catalog.<) $3"
+#define WINDOW_OF(table, org) \
+	"(SELECT [DeletionId] FROM {" table "} WHERE [" org "] == $1 AND " AFTER_DONE " ORDER BY [DeletionId] LIMIT $4)"
+STORE_PLAN(PLAN_PURGE_WINDOW, STORE_OWNER | STORE_READ,
+		   "SELECT [DeletionId] FROM (" WINDOW_OF("Organizations", "Id") " UNION ALL " WINDOW_OF("Users", "OrgId") " UNION ALL "
+		   WINDOW_OF("PublicUrls", "OrgId") " UNION ALL " WINDOW_OF("Albums", "OrgId") " UNION ALL "
+		   WINDOW_OF("AlbumTags", "OrgId") " UNION ALL " WINDOW_OF("PhotoProcs", "OrgId") " UNION ALL "
+		   WINDOW_OF("PhotoComments", "OrgId") " UNION ALL " WINDOW_OF("PhotoLikes", "OrgId") " UNION ALL "
+		   WINDOW_OF("FailureRecords", "OrgId") " UNION ALL " WINDOW_OF("AuditLogs", "OrgId") ") w ORDER BY 1 LIMIT $4",
+		   UUIDOID, UUIDOID, UUIDOID, INT8OID)
+/* $1 organization, $2, $3 deletion and id of the last row taken, $4 last deletion, $5 how many */
+#define PURGE_TAKE(more) \
+	"SELECT t.[Id], t.[DeletionId] FROM {TABLE} t WHERE t.[ORG] == $1" \
+	" AND ROW(t.[DeletionId], t.[Id]) OPERATOR(pg_catalog.>) ROW($2, $3) AND t.[DeletionId] OPERATOR(pg_catalog.<=) $4 AND t.[IsDeleted]" \
+	more " ORDER BY t.[DeletionId], t.[Id] LIMIT $5 FOR UPDATE OF t"
+STORE_PLAN(PLAN_PURGE_TAKE, STORE_OWNER, PURGE_TAKE(""), UUIDOID, UUIDOID, UUIDOID, UUIDOID, INT8OID)
+STORE_PLAN(PLAN_PURGE_TAKE_URLS, STORE_OWNER,
+		   PURGE_TAKE(" AND NOT EXISTS (SELECT FROM {AlbumTags} g WHERE g.[OrgId] == t.[ORG] AND g.[PublicUrlId] == t.[Id])"),
+		   UUIDOID, UUIDOID, UUIDOID, UUIDOID, INT8OID)
+STORE_PLAN(PLAN_PURGE_ROWS, STORE_BOOKS | STORE_QUIET,
+		   "DELETE FROM {TABLE} WHERE [ORG] == $1 AND [Id] == ANY ($2) AND [IsDeleted] AND [DeletionId] IS NOT NULL",
+		   UUIDOID, UUIDARRAYOID)
+STORE_PLAN(PLAN_PURGE_HISTORY, STORE_BOOKS,
+		   "DELETE FROM {AlbumTransitions} WHERE [OrgId] == $1 AND [AlbumId] == ANY ($2) RETURNING [Id]",
+		   UUIDOID, UUIDARRAYOID)
+STORE_PLAN(PLAN_PURGE_REASONS, STORE_BOOKS,
+		   "DELETE FROM {DeletionReasons} WHERE [OrgId] == $1 AND [DeletionId] OPERATOR(pg_catalog.>) $2"
+		   " AND [DeletionId] OPERATOR(pg_catalog.<=) $3",
+		   UUIDOID, UUIDOID, UUIDOID)
+/* $1 organization, $2 run, $3 table, $4 rows, $5, $6 first and last id, $7 older than, $8 deletion that is taken in parts */
+STORE_PLAN(PLAN_RECEIPT_ADD, STORE_BOOKS,
+		   "INSERT INTO {PurgeReceipts} AS r ([OrgId], [RunId], [TableName], [RowCount], [FirstId], [LastId], [OlderThan],"
+		   " [DeletionId], [PurgedBy], [UserId]) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+		   " ON CONFLICT ([OrgId], [RunId], [TableName]) DO UPDATE SET"
+		   " [RowCount] = r.[RowCount] OPERATOR(pg_catalog.+) EXCLUDED.[RowCount], [Batches] = r.[Batches] OPERATOR(pg_catalog.+) 1,"
+		   " [FirstId] = LEAST(r.[FirstId], EXCLUDED.[FirstId]), [LastId] = GREATEST(r.[LastId], EXCLUDED.[LastId]),"
+		   " [DeletionId] = EXCLUDED.[DeletionId]",
+		   UUIDOID, UUIDOID, TEXTOID, INT8OID, UUIDOID, UUIDOID, TIMESTAMPTZOID, UUIDOID, TEXTOID, UUIDOID)
+STORE_PLAN(PLAN_RECEIPTS_PART, STORE_BOOKS,
+		   "UPDATE {PurgeReceipts} SET [DeletionId] = NULL WHERE [OrgId] == $1 AND [RunId] == $2 AND [DeletionId] IS NOT NULL",
+		   UUIDOID, UUIDOID)
+STORE_PLAN(PLAN_RECEIPTS_CLOSE, STORE_BOOKS,
+		   "UPDATE {PurgeReceipts} SET [State] = 'done', [FinishedAt] = pg_catalog.clock_timestamp()"
+		   " WHERE [OrgId] == $1 AND [RunId] == $2",
+		   UUIDOID, UUIDOID)
+STORE_PLAN(PLAN_RECEIPTS_ABANDON, STORE_BOOKS,
+		   "UPDATE {PurgeReceipts} SET [State] = 'interrupted', [FinishedAt] = pg_catalog.clock_timestamp()"
+		   " WHERE [OrgId] == $1 AND [State]::pg_catalog.text OPERATOR(pg_catalog.=) 'running'",
+		   UUIDOID)
+STORE_PLAN(PLAN_RECEIPTS, STORE_OWNER | STORE_READ,
+		   "SELECT [RunId], [OrgId], [TableName]::pg_catalog.text, [RowCount], [FirstId], [LastId], [OlderThan], [State]::pg_catalog.text, [Batches],"
+		   " [StartedAt], [FinishedAt], [PurgedBy]::pg_catalog.text, [UserId] FROM {PurgeReceipts} WHERE $1 IS NULL OR [OrgId] == $1"
+		   " ORDER BY [StartedAt], [OrgId], [TableName]",
+		   UUIDOID)
+STORE_PLAN(PLAN_RULE_READ, STORE_OWNER,
+		   "SELECT [KeepFor], [LegalHold], [HoldReason]::pg_catalog.text FROM {RetentionRules} WHERE [OrgId] == $1 FOR SHARE",
+		   UUIDOID)
+STORE_PLAN(PLAN_RULES, STORE_OWNER | STORE_READ,
+		   "SELECT [OrgId], [KeepFor], [LegalHold], [HoldReason]::pg_catalog.text, [ModifiedAt] FROM {RetentionRules}"
+		   " WHERE $1 IS NULL OR [OrgId] == $1 ORDER BY [OrgId]",
+		   UUIDOID)
+STORE_PLAN(PLAN_RULE_KEEP, STORE_BOOKS,
+		   "INSERT INTO {RetentionRules} ([OrgId], [KeepFor]) VALUES ($1, $2)"
+		   " ON CONFLICT ([OrgId]) DO UPDATE SET [KeepFor] = EXCLUDED.[KeepFor], [ModifiedAt] = EXCLUDED.[ModifiedAt]",
+		   UUIDOID, INTERVALOID)
+STORE_PLAN(PLAN_RULE_HOLD, STORE_BOOKS,
+		   "INSERT INTO {RetentionRules} ([OrgId], [LegalHold], [HoldReason]) VALUES ($1, $2, $3)"
+		   " ON CONFLICT ([OrgId]) DO UPDATE SET [LegalHold] = EXCLUDED.[LegalHold], [HoldReason] = EXCLUDED.[HoldReason],"
+		   " [ModifiedAt] = EXCLUDED.[ModifiedAt]",
+		   UUIDOID, BOOLOID, TEXTOID)
+
+/* --- adopt.c; $1 after which id, $2 how many: rows that were marked before there were deletions --- */
+#define UNADOPTED(time) \
+	"SELECT [Id], [ORG], " time " FROM {TABLE} WHERE [IsDeleted] AND [DeletionId] IS NULL" \
+	" AND [Id] OPERATOR(pg_catalog.>) $1 ORDER BY [Id] LIMIT $2"
+STORE_PLAN(PLAN_UNADOPTED, STORE_OWNER | STORE_READ, UNADOPTED("[ModifiedAt]"), UUIDOID, INT8OID)
+STORE_PLAN(PLAN_UNADOPTED_LOG, STORE_OWNER | STORE_READ, UNADOPTED("[CreatedAt]"), UUIDOID, INT8OID)
+STORE_PLAN(PLAN_UNADOPTED_COUNT, STORE_OWNER | STORE_READ,
+		   "SELECT pg_catalog.count(*) FROM {TABLE} WHERE [IsDeleted] AND [DeletionId] IS NULL",
+		   InvalidOid)
+STORE_PLAN(PLAN_ADOPT, STORE_BOOKS | STORE_QUIET,
+		   "UPDATE {TABLE} SET [DeletedAt] = $3, [DeletionId] = $4 WHERE [ORG] == $1 AND [Id] == ANY ($2) AND [IsDeleted]"
+		   " AND [DeletionId] IS NULL RETURNING [Id], ctid",
+		   UUIDOID, UUIDARRAYOID, TIMESTAMPTZOID, UUIDOID)

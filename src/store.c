@@ -14,11 +14,13 @@
  */
 #include "store.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rls.h"
+#include "utils/snapmgr.h"
 
 #include "photoflow.h"
 
@@ -37,13 +39,17 @@ static const StoreStatement statements[STORE_PLAN_COUNT] = {
 #undef STORE_PLAN
 };
 
-static SPIPlanPtr plans[STORE_PLAN_COUNT];
+/* one of each, and one for each table of soft delete of those that are for all of them */
+static SPIPlanPtr plans[STORE_PLAN_COUNT][SOFT_TABLE_COUNT];
 static uint64 plansGeneration;
+static bool quiet = false;
 
 static void EnterPlan(int flags, Oid owner, Oid *user, int *context);
-static SPIPlanPtr PreparePlan(StorePlan plan, const char *schema);
-static char *ExpandText(const char *text, const char *schema);
-static void AppendReference(StringInfo out, const char **cursor, const char *schema);
+static int	ExecutePlan(SPIPlanPtr plan, int flags, Datum *values, const char *nulls);
+static SPIPlanPtr PreparePlan(StorePlan plan, SoftTableId table, const char *schema);
+static char *ExpandText(const char *text, SoftTableId table, const char *schema);
+static void AppendReference(StringInfo out, const char **cursor, SoftTableId table, const char *schema);
+static const char *NameInTable(const char *name, int length, SoftTableId table);
 static char *ArrayData(ArrayType *array);
 
 void
@@ -63,9 +69,15 @@ StoreEnd(void)
 uint64
 StoreRun(StorePlan plan, const Datum *values, const char *nulls)
 {
+	return StoreRunOn(plan, 0, values, nulls);
+}
+
+/* Run a plan that is for all tables of soft delete on one of them. */
+uint64
+StoreRunOn(StorePlan plan, SoftTableId table, const Datum *values, const char *nulls)
+{
 	const Installation *where = InstallationGet();
-	const StoreStatement *statement = &statements[plan];
-	bool		readOnly = (statement->flags & STORE_READ) != 0;
+	int			flags = statements[plan].flags;
 	Oid			user;
 	int			context;
 	int			gucLevel = 0;
@@ -73,26 +85,61 @@ StoreRun(StorePlan plan, const Datum *values, const char *nulls)
 
 	if (plansGeneration != InstallationGeneration())
 	{
-		for (int i = 0; i < STORE_PLAN_COUNT; i++)
-			plans[i] = NULL;	/* kept plans of the old schema: rare, and a running one may not be freed */
+		/* kept plans of the old schema: rare, and a running one may not be freed */
+		memset(plans, 0, sizeof(plans));
 		plansGeneration = InstallationGeneration();
 	}
 	/* what a dump's script leaves behind would make the owner's books an error, since policies are forced */
-	if (!row_security && (statement->flags & STORE_BOOKS))
+	if (!row_security && (flags & STORE_BOOKS))
 	{
 		gucLevel = NewGUCNestLevel();
 		(void) set_config_option("row_security", "on", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	}
-	EnterPlan(statement->flags, where->owner, &user, &context);
-	if (plans[plan] == NULL)
-		plans[plan] = PreparePlan(plan, NameStr(where->schema));
-	result = SPI_execute_plan(plans[plan], unconstify(Datum *, values), nulls, readOnly, 0);
+	EnterPlan(flags, where->owner, &user, &context);
+	if (plans[plan][table] == NULL)
+		plans[plan][table] = PreparePlan(plan, table, NameStr(where->schema));
+	result = ExecutePlan(plans[plan][table], flags, unconstify(Datum *, values), nulls);
 	SetUserIdAndSecContext(user, context);
 	if (gucLevel > 0)
 		AtEOXact_GUC(true, gucLevel);
 	if (result < 0)
 		elog(ERROR, "plan %d failed: %s", plan, SPI_result_code_string(result));
 	return SPI_processed;
+}
+
+/*
+ * Execute a plan. One that must see the newest rows in a transaction that keeps its snapshot runs as ri_triggers.c
+ * does it: with the latest snapshot, and an error where that shows a row which the transaction's own does not.
+ */
+static int
+ExecutePlan(SPIPlanPtr plan, int flags, Datum *values, const char *nulls)
+{
+	quiet = (flags & STORE_QUIET) != 0;
+	if ((flags & STORE_NEWEST) && IsolationUsesXactSnapshot())
+	{
+		Snapshot	own = GetTransactionSnapshot();
+
+		CommandCounterIncrement();
+		return SPI_execute_snapshot(plan, values, nulls, GetLatestSnapshot(), own, false, true, 0);
+	}
+	return SPI_execute_plan(plan, values, nulls, (flags & STORE_READ) != 0, 0);
+}
+
+/* Until the statement starts; nothing of a user's runs before that. */
+bool
+StoreIsQuiet(void)
+{
+	return quiet;
+}
+
+/* The same, for the statement that starts now; the ones that it brings about are not. */
+bool
+StoreTakeQuiet(void)
+{
+	bool		was = quiet;
+
+	quiet = false;
+	return was;
 }
 
 /* Take on whom a plan runs as; it is prepared so too, since its rewriting depends on it and is kept. */
@@ -109,10 +156,10 @@ EnterPlan(int flags, Oid owner, Oid *user, int *context)
 }
 
 static SPIPlanPtr
-PreparePlan(StorePlan plan, const char *schema)
+PreparePlan(StorePlan plan, SoftTableId table, const char *schema)
 {
 	const StoreStatement *statement = &statements[plan];
-	char	   *text = ExpandText(statement->text, schema);
+	char	   *text = ExpandText(statement->text, table, schema);
 	int			nargs = 0;
 	SPIPlanPtr	prepared;
 
@@ -129,7 +176,7 @@ PreparePlan(StorePlan plan, const char *schema)
 
 /* Expand {Table}, [Column] and == as plans.h describes. */
 static char *
-ExpandText(const char *text, const char *schema)
+ExpandText(const char *text, SoftTableId table, const char *schema)
 {
 	StringInfoData out;
 
@@ -137,7 +184,7 @@ ExpandText(const char *text, const char *schema)
 	for (const char *cursor = text; *cursor;)
 	{
 		if (*cursor == '{' || (*cursor == '[' && cursor[1] != ']'))
-			AppendReference(&out, &cursor, schema);
+			AppendReference(&out, &cursor, table, schema);
 		else if (cursor[0] == '=' && cursor[1] == '=')
 		{
 			appendStringInfoString(&out, "OPERATOR(pg_catalog.=)");
@@ -150,15 +197,35 @@ ExpandText(const char *text, const char *schema)
 }
 
 static void
-AppendReference(StringInfo out, const char **cursor, const char *schema)
+AppendReference(StringInfo out, const char **cursor, SoftTableId table, const char *schema)
 {
 	char		open = **cursor;
 	const char *end = strchr(*cursor, open == '{' ? '}' : ']');
 
 	if (open == '{')
 		appendStringInfo(out, "%s.", quote_identifier(schema));
-	appendStringInfo(out, "\"%.*s\"", (int) (end - *cursor - 1), *cursor + 1);
+	appendStringInfo(out, "\"%s\"", NameInTable(*cursor + 1, (int) (end - *cursor - 1), table));
 	*cursor = end + 1;
+}
+
+/* A name as it stands, or what it stands for in this table. */
+static const char *
+NameInTable(const char *name, int length, SoftTableId table)
+{
+	const SoftTable *soft = &softTables[table];
+	char	   *given = pnstrdup(name, length);
+
+	if (strcmp(given, "TABLE") == 0)
+		return soft->name;
+	if (strcmp(given, "ORG") == 0)
+		return soft->orgColumn;
+	if (strcmp(given, "PARENT") == 0)
+		return soft->parentColumn;
+	if (strcmp(given, "ABOVE") == 0)
+		return softTables[soft->parent].name;
+	if (strcmp(given, "ABOVEORG") == 0)
+		return softTables[soft->parent].orgColumn;
+	return given;
 }
 
 bool

@@ -14,6 +14,8 @@
 #include "utils/array.h"
 #include "utils/uuid.h"
 
+#include "softtable.h"
+
 /* Where the data tables are. Valid until the next call of InstallationGet(). */
 typedef struct Installation
 {
@@ -38,6 +40,8 @@ typedef enum StorePlan
 #define STORE_OWNER 0x01		/* reads in the owner's name, past policies: the text itself must name "OrgId" */
 #define STORE_READ 0x02			/* read-only: sees what the calling statement sees */
 #define STORE_BOOKS 0x04		/* writes in the owner's name, under the policies: in the scope of a tenant (tenant.h) */
+#define STORE_QUIET 0x08		/* soft delete does not look at it: the text marks, restores or purges by itself */
+#define STORE_NEWEST 0x10		/* also sees what was committed since the transaction's snapshot; refuses to change it */
 
 extern const Installation *InstallationGet(void);
 extern bool InstallationOwnsTable(Oid relid);
@@ -48,6 +52,11 @@ extern void InstallationInitialize(void);
 extern void StoreBegin(void);
 extern void StoreEnd(void);
 extern uint64 StoreRun(StorePlan plan, const Datum *values, const char *nulls);
+extern uint64 StoreRunOn(StorePlan plan, SoftTableId table, const Datum *values, const char *nulls);
+
+/* whether the statement that is planned, or starts, is one of STORE_QUIET; for the hooks of soft delete */
+extern bool StoreIsQuiet(void);
+extern bool StoreTakeQuiet(void);
 
 /* the rows of the last StoreRun(); columns count from 1 */
 extern bool StoreIsNull(uint64 row, int column);

@@ -12,6 +12,7 @@
 #include <uuid/uuid.h>
 
 #include "port/pg_bswap.h"
+#include "datatype/timestamp.h"
 #include "utils/builtins.h"
 
 #define NS_PER_MS INT64CONST(1000000)
@@ -79,6 +80,21 @@ UuidV7(pg_uuid_t *result)
 	lastLow = low;
 	high = pg_hton64(((time & ~UINT64CONST(0xFFF)) << 4) | 0x7000 | (time & 0xFFF));
 	low = pg_hton64(VARIANT_BITS | low);
+	memcpy(result->data, &high, 8);
+	memcpy(result->data + 8, &low, 8);
+}
+
+/*
+ * Make the uuid of version 7 of a time, with 62 bits of `low` where others have random bits: with zeros no uuid that is
+ * made at that moment is less.
+ */
+void
+UuidV7Of(TimestampTz time, uint64 low, pg_uuid_t *result)
+{
+	int64		us = Max(time + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY, 0);
+	uint64		high = pg_hton64(((uint64) (us / 1000) << 16) | 0x7000 | (uint64) (us % 1000 * 4096 / 1000));
+
+	low = pg_hton64(VARIANT_BITS | (low & LOW_62_BITS));
 	memcpy(result->data, &high, 8);
 	memcpy(result->data + 8, &low, 8);
 }

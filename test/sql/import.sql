@@ -119,8 +119,10 @@ SELECT for_the_name FROM pg_temp.uses($$ SELECT "Id" FROM "PhotoProcs" WHERE "Fi
 RESET ROLE;
 RESET enable_seqscan;
 RESET enable_bitmapscan;
+SET photoflow.hard_delete = on;
 DELETE FROM "PhotoProcs" WHERE "ExternalId" LIKE 'file-%' OR "ExternalId" IN ('m', 'n');
 DELETE FROM "Albums" WHERE "Name" = 'imported';
+RESET photoflow.hard_delete;
 RESET photoflow.org_id;
 RESET photoflow.role;
 DROP TABLE staged, albums, wrong, people;

@@ -17,13 +17,13 @@ SELECT count(*) FROM photoflow.fire_many(ARRAY[lab.id('album', 41901), lab.id('a
 SELECT c.relname, string_agg(DISTINCT p, ' ' ORDER BY p) AS privileges, bool_or(has_column_privilege('regress_photoflow_app', c.oid, 'HashedPassword', 'SELECT, INSERT, UPDATE'))
 		FILTER (WHERE c.relname = 'Albums') AS passwords
 	FROM pg_class c, unnest('{SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER}'::text[]) p
-	WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')
+	WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v')
 		AND CASE WHEN p IN ('SELECT', 'INSERT', 'UPDATE', 'REFERENCES') THEN has_any_column_privilege('regress_photoflow_app', c.oid, p) ELSE has_table_privilege('regress_photoflow_app', c.oid, p) END
 	GROUP BY c.relname ORDER BY c.relname COLLATE "C";
 -- granting again takes away what somebody granted meanwhile, on partitions too
 GRANT ALL ON ALL TABLES IN SCHEMA public TO regress_photoflow_app;
 SELECT photoflow.grant_app('regress_photoflow_app', passwords => true);
-SELECT has_table_privilege('regress_photoflow_app', '"Albums"', 'DELETE, TRUNCATE') AS too_much, has_table_privilege('regress_photoflow_app', '"AuditLogs_default"', 'SELECT') AS partition,
+SELECT has_table_privilege('regress_photoflow_app', '"Albums"', 'TRUNCATE, REFERENCES') AS too_much, has_table_privilege('regress_photoflow_app', '"AuditLogs_default"', 'SELECT') AS partition,
 	has_table_privilege('regress_photoflow_app', '"__PhotoflowSecrets"', 'SELECT') AS secrets, has_column_privilege('regress_photoflow_app', '"Albums"', 'HashedPassword', 'SELECT') AS passwords;
 SELECT setconfig FROM pg_db_role_setting WHERE setrole = 'regress_photoflow_app'::regrole;
 -- refused: roles that no policy holds
@@ -117,6 +117,12 @@ INSERT INTO "AlbumTags" ("AlbumId", "OrgId", "Type") VALUES (lab.id('album', 419
 \echo :LAST_ERROR_SQLSTATE
 UPDATE "PublicUrls" SET "Type" = 7 WHERE "Url" LIKE 'https://loaded.test/%' RETURNING "OrgId" = lab.org(1) AS one;
 DELETE FROM "PublicUrls" WHERE "Url" LIKE 'https://loaded.test/%';
+-- (which marks them; no setting makes it more than that for who is not the owner)
+SET photoflow.hard_delete = on;
+DELETE FROM "PhotoLikes" WHERE "Id" = lab.id('like', 41901) RETURNING "IsDeleted";
+TRUNCATE "PhotoLikes";
+\echo :LAST_ERROR_SQLSTATE
+RESET photoflow.hard_delete;
 SELECT from_state FROM photoflow.fire(lab.id('album', 41901), 'SyncRawTag');
 \echo :LAST_ERROR_SQLSTATE
 -- with a tenant set, it is that tenant's
@@ -126,9 +132,6 @@ INSERT INTO "PublicUrls" ("OrgId", "Url") VALUES (lab.org(2), 'https://loaded.te
 TRUNCATE "PhotoLikes";
 \echo :LAST_ERROR_SQLSTATE
 RESET photoflow.org_id;
-BEGIN;
-TRUNCATE "PhotoLikes";
-ROLLBACK;
 RESET ROLE;
 DROP OWNED BY regress_photoflow_loader;
 DROP ROLE regress_photoflow_loader;
@@ -144,11 +147,19 @@ TRUNCATE "PhotoLikes";
 RESET photoflow.org_id;
 RESET ROLE;
 REVOKE TRUNCATE ON "PhotoLikes" FROM regress_photoflow_app;
+-- nor the owner, who has not said that it is meant
 BEGIN;
 TRUNCATE "PhotoLikes";
+\echo :LAST_ERROR_SQLSTATE
+ROLLBACK;
+BEGIN;
+SET LOCAL photoflow.hard_delete = on;
+TRUNCATE "PhotoLikes";
+SELECT count(*) FROM "PhotoLikes";
 ROLLBACK;
 BEGIN;
 SELECT photoflow.set_context(lab.org(1)) \g /dev/null
+SET LOCAL photoflow.hard_delete = on;
 TRUNCATE "PhotoLikes";
 \echo :LAST_ERROR_SQLSTATE
 ROLLBACK;

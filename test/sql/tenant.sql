@@ -76,10 +76,10 @@ ROLLBACK TO s;
 UPDATE "Users" SET "OrgId" = lab.org(2);
 \echo :LAST_ERROR_SQLSTATE
 ROLLBACK TO s;
-UPDATE "PhotoComments" SET "OrgId" = lab.org(2);
+UPDATE "PhotoComments" SET "OrgId" = lab.org(2) WHERE NOT "IsDeleted";
 \echo :LAST_ERROR_SQLSTATE
 ROLLBACK TO s;
-UPDATE "PublicUrls" SET "OrgId" = lab.org(2);
+UPDATE "PublicUrls" SET "OrgId" = lab.org(2) WHERE NOT "IsDeleted";
 \echo :LAST_ERROR_SQLSTATE
 ROLLBACK TO s;
 INSERT INTO "FailureRecords" ("OrgId", "EntityId", "EntityType") VALUES (lab.org(1), lab.id('album', 101), 'Album');

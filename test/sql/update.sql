@@ -36,7 +36,7 @@ UPDATE "Albums" SET "AlbumState" = 2, "WorkflowVersion" = 2 WHERE "Id" = lab.id(
 \echo :LAST_ERROR_SQLSTATE
 -- the same state again is no change, also of an album whose number is no state's; other columns are free
 UPDATE "Albums" SET "AlbumState" = 1, "Name" = 'same' WHERE "Id" = lab.id('album', 300);
-UPDATE "Albums" SET "AlbumState" = "AlbumState", "WorkflowVersion" = "WorkflowVersion";
+UPDATE "Albums" SET "AlbumState" = "AlbumState", "WorkflowVersion" = "WorkflowVersion" WHERE NOT "IsDeleted";
 UPDATE "Albums" SET "Name" = "Name", "Status" = 1 WHERE "Id" = lab.id('album', 300);
 TABLE lab.albums;
 

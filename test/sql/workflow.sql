@@ -230,6 +230,7 @@ DROP ROLE regress_photoflow_app;
 -- migrating albums: dry run by default, all or nothing, with a history
 SET client_min_messages = warning;
 BEGIN;
+SET LOCAL photoflow.hard_delete = on;
 TRUNCATE "Albums", "AlbumTransitions" CASCADE;
 SELECT photoflow.publish_workflow(jsonb_set(jsonb_set(photoflow.workflow(1), '{states,10}', '{"name": "Archived", "value": 110}'),
 	'{transitions}', '[{"trigger": "Jump", "from": "Init", "to": "Archived", "policy": "Admin"}]'

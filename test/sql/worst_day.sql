@@ -92,12 +92,14 @@ SET photoflow.org_id = 'a0000000-0000-4000-8000-000000000001';
 SELECT photoflow.can_fire(:'album', 'ConfirmFeedback');
 ROLLBACK;
 
--- history that does not fit the album: one deleted and inserted again, with another workflow
+-- history that does not fit the album: one really deleted and inserted again, with another workflow
 SELECT lab.album(886, 9, bare => true) AS album \gset
 SELECT to_state FROM photoflow.fire(:'album', 'Close');
 SELECT photoflow.publish_workflow('{"states": [{"name": "A", "value": 0, "initial": true}, {"name": "B", "value": 1}], "policies": {"p": ["r"]},
 	"transitions": [{"trigger": "go", "from": "A", "to": "B", "policy": "p"}]}', false) AS version \gset
+SET photoflow.hard_delete = on;
 DELETE FROM "Albums" WHERE "Id" = :'album';
+RESET photoflow.hard_delete;
 INSERT INTO "Albums" ("Id", "OrgId", "Name", "WorkflowVersion") VALUES (:'album', lab.org(1), 'again', :version);
 SELECT to_state FROM photoflow.rollback_transition(:'album');
 \echo :LAST_ERROR_SQLSTATE

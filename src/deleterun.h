@@ -1,0 +1,21 @@
+/*
+ * deleterun.h: what is known of the statement that runs.
+ */
+#ifndef PHOTOFLOW_DELETERUN_H
+#define PHOTOFLOW_DELETERUN_H
+
+#include "deletion.h"
+
+/* On the stack of the executor's run; its deletion is made when the first row is marked. */
+typedef struct DeleteFrame
+{
+	struct DeleteFrame *outer;
+	const Deletion *deletion;
+} DeleteFrame;
+
+extern DeleteFrame *DeleteFrameCurrent(void);
+
+/* deletion.c */
+extern const Deletion *DeletionTakeGiven(void);
+
+#endif

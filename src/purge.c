@@ -1,0 +1,174 @@
+/*
+ * purge.c: CALL purge(), the only thing that really deletes.
+ *
+ * Words:
+ * - A batch is one transaction: at most so many rows, with the receipt that counts them, or nothing.
+ * - A run is one CALL. It takes organization after organization, each one's deletions in their order, and within a
+ *   deletion the children first. A run that was killed has done whole batches, and the next one goes on behind them.
+ */
+#include "photoflow.h"
+
+#include "catalog/pg_class.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "storage/lock.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#include "deletion.h"
+#include "purge.h"
+#include "store.h"
+
+#define NOTICE_EVERY_MS 1000
+#define MAX_BATCH 1000000
+
+static LOCKTAG runLock;
+
+static void RequireProcedure(FunctionCallInfo fcinfo);
+static void ReadArguments(FunctionCallInfo fcinfo, Purge *purge);
+static pg_uuid_t *Organizations(FunctionCallInfo fcinfo, int *count);
+static void RunPurge(Purge *purge, const pg_uuid_t *orgs, int count, bool named);
+static void RunPart(Purge *purge, void (*part) (Purge *));
+static void PurgeOrganization(Purge *purge, bool named);
+static void ReportProgress(Purge *purge, bool done);
+
+static void
+RequireProcedure(FunctionCallInfo fcinfo)
+{
+	CallContext *call = (CallContext *) fcinfo->context;
+
+	if (call == NULL || !IsA(call, CallContext) || call->atomic)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
+				 errmsg("photoflow.purge() cannot run inside a transaction"),
+				 errhint("It commits after every batch: CALL it on its own, outside BEGIN and outside functions.")));
+}
+
+static void
+ReadArguments(FunctionCallInfo fcinfo, Purge *purge)
+{
+	static const Interval zero;
+
+	RequireArgument(fcinfo, 0, "older_than", "Say how long deleted rows are kept at least, for example '30 days'.");
+	purge->olderThan = PG_GETARG_INTERVAL_P(0);
+	purge->batchSize = PG_ARGISNULL(1) ? 1000 : PG_GETARG_INT32(1);
+	if (DatumGetInt32(DirectFunctionCall2(interval_cmp, IntervalPGetDatum(purge->olderThan), IntervalPGetDatum(&zero))) < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"older_than\" must not be negative"),
+				 errhint("Say how long deleted rows are kept at least, for example '30 days'.")));
+	if (purge->batchSize < 1 || purge->batchSize > MAX_BATCH)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"batch_size\" must be between 1 and %d", MAX_BATCH),
+				 errhint("Leave it out for 1000 rows a batch.")));
+}
+
+/* Return whose rows are to be purged: those of the organization that is named or set, or of all. */
+static pg_uuid_t *
+Organizations(FunctionCallInfo fcinfo, int *count)
+{
+	const pg_uuid_t *org = ContextRequireOrg();
+	const pg_uuid_t *named = PG_ARGISNULL(2) ? NULL : PG_GETARG_UUID_P(2);
+
+	if (org && named && !UuidEquals(org, named))
+		ereport(ERROR,
+				(errcode(ERRCODE_PF_NOT_FOUND),
+				 errmsg("organization %s not found", UuidText(named)),
+				 errdetail_internal("{\"entity\": \"Organization\", \"id\": \"%s\"}", UuidText(named)),
+				 errhint("Another one is set: SELECT photoflow.current_org().")));
+	return OrganizationsToWorkFor(named ? named : org, count);
+}
+
+/* Run a part in a transaction of its own. */
+static void
+RunPart(Purge *purge, void (*part) (Purge *))
+{
+	MemoryContext caller = MemoryContextSwitchTo(purge->batchContext);
+
+	part(purge);
+	SPI_commit();
+	MemoryContextSwitchTo(caller);
+	MemoryContextReset(purge->batchContext);
+	CHECK_FOR_INTERRUPTS();
+}
+
+/* At most once a second, and at the end. */
+static void
+ReportProgress(Purge *purge, bool done)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (!done && !TimestampDifferenceExceeds(purge->lastNotice, now, NOTICE_EVERY_MS))
+		return;
+	purge->lastNotice = now;
+	ereport(NOTICE,
+			(errmsg("organization %s: " INT64_FORMAT " rows purged%s", UuidText(&purge->org), purge->rows, done ? "" : " so far")));
+}
+
+static void
+PurgeOrganization(Purge *purge, bool named)
+{
+	RunPart(purge, PurgeBegin);
+	if (purge->held && named)
+		ereport(ERROR,
+				(errcode(ERRCODE_PF_HARD_DELETE_REFUSED),
+				 errmsg("organization %s is under legal hold", UuidText(&purge->org)),
+				 errdetail_internal("{\"entity\": \"Organization\", \"id\": \"%s\"}", UuidText(&purge->org)),
+				 errhint("Nothing of it is purged until SELECT photoflow.set_legal_hold(org_id, false).")));
+	while (!purge->held && !purge->finished)
+	{
+		RunPart(purge, PurgeBatch);
+		ReportProgress(purge, false);
+	}
+	if (purge->held)
+		ereport(NOTICE, (errmsg("organization %s is under legal hold, and left as it is", UuidText(&purge->org))));
+	else if (purge->rows > 0)
+		ReportProgress(purge, true);
+	RunPart(purge, PurgeEnd);
+}
+
+static void
+RunPurge(Purge *purge, const pg_uuid_t *orgs, int count, bool named)
+{
+	purge->batchContext = AllocSetContextCreate(CurrentMemoryContext, "photoflow purge batch", ALLOCSET_DEFAULT_SIZES);
+	purge->lastNotice = GetCurrentTimestamp();
+	UuidV7(&purge->run);
+	for (int i = 0; i < count; i++)
+	{
+		purge->org = orgs[i];
+		PurgeOrganization(purge, named);
+	}
+}
+
+PHOTOFLOW_FUNCTION(photoflow_purge)
+{
+	Purge		purge = {0};
+	pg_uuid_t  *orgs;
+	int			count;
+
+	RequireProcedure(fcinfo);
+	ReadArguments(fcinfo, &purge);
+	(void) SoftTableRequire(SoftTableRelation(SOFT_ALBUMS));
+	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect_ext failed");
+	purge.olderThan = memcpy(palloc(sizeof(Interval)), purge.olderThan, sizeof(Interval));
+	orgs = Organizations(fcinfo, &count);
+	SET_LOCKTAG_OBJECT(runLock, MyDatabaseId, InstallationGet()->albums, 0, 1);
+	if (LockAcquire(&runLock, ExclusiveLock, true, true) == LOCKACQUIRE_NOT_AVAIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("another session is purging"),
+				 errhint("SELECT * FROM photoflow.purge_progress shows how far it is.")));
+	PG_TRY();
+	{
+		RunPurge(&purge, orgs, count, !PG_ARGISNULL(2));
+	}
+	PG_FINALLY();
+	{
+		LockRelease(&runLock, ExclusiveLock, true);
+	}
+	PG_END_TRY();
+	SPI_finish();
+	PG_RETURN_VOID();
+}

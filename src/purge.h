@@ -1,0 +1,48 @@
+/*
+ * purge.h: one run of purge(), shared by its two files.
+ */
+#ifndef PHOTOFLOW_PURGE_H
+#define PHOTOFLOW_PURGE_H
+
+#include "postgres.h"
+
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+
+#include "softtable.h"
+
+typedef struct Purge
+{
+	pg_uuid_t	run;
+	pg_uuid_t	org;			/* whose rows are being purged */
+	int64		batchSize;
+	Interval   *olderThan;
+	TimestampTz cutoff;			/* for this organization; deletions of that time and later stay */
+	pg_uuid_t	last;			/* the last deletion that is through */
+	bool		held;			/* a legal hold came in between */
+	bool		finished;		/* nothing is left */
+	bool		inParts;		/* `part` is larger than a batch and being taken in several */
+	pg_uuid_t	part;
+	bool		begun[SOFT_TABLE_COUNT];	/* rows of the part are taken behind this id */
+	pg_uuid_t	lastIds[SOFT_TABLE_COUNT];
+	int64		rows;			/* of this organization, so far */
+	MemoryContext batchContext; /* emptied after each batch */
+	TimestampTz lastNotice;
+} Purge;
+
+extern void PurgeBegin(Purge *purge);
+extern void PurgeBatch(Purge *purge);
+extern void PurgeEnd(Purge *purge);
+
+/* retention.c: what an organization's rules are */
+typedef struct RetentionRule
+{
+	bool		hasKeep;
+	Interval	keep;
+	bool		held;
+	char	   *reason;			/* NULL where none was given */
+} RetentionRule;
+
+extern void RetentionRead(const pg_uuid_t *org, RetentionRule *rule);
+
+#endif

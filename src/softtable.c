@@ -1,0 +1,144 @@
+/*
+ * softtable.c: the tables whose rows are deleted softly.
+ */
+#include "photoflow.h"
+
+#include "executor/spi.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+
+#include "softtable.h"
+#include "store.h"
+
+const SoftTable softTables[SOFT_TABLE_COUNT] = {
+	[SOFT_ORGANIZATIONS] = {"Organizations", "Organization", "organization", SOFT_NONE, NULL, "Id"},
+	[SOFT_USERS] = {"Users", "User", "user", SOFT_ORGANIZATIONS, "OrgId", "OrgId"},
+	[SOFT_PUBLIC_URLS] = {"PublicUrls", "PublicUrl", "public url", SOFT_ORGANIZATIONS, "OrgId", "OrgId"},
+	[SOFT_ALBUMS] = {"Albums", "Album", "album", SOFT_ORGANIZATIONS, "OrgId", "OrgId"},
+	[SOFT_ALBUM_TAGS] = {"AlbumTags", "AlbumTag", "tag", SOFT_ALBUMS, "AlbumId", "OrgId"},
+	[SOFT_PHOTOS] = {"PhotoProcs", "PhotoProc", "photo", SOFT_ALBUM_TAGS, "AlbumTagId", "OrgId"},
+	[SOFT_COMMENTS] = {"PhotoComments", "PhotoComment", "comment", SOFT_PHOTOS, "PhotoProcId", "OrgId"},
+	[SOFT_LIKES] = {"PhotoLikes", "PhotoLike", "like", SOFT_PHOTOS, "PhotoProcId", "OrgId"},
+	[SOFT_FAILURES] = {"FailureRecords", "FailureRecord", "failure record", SOFT_NONE, NULL, "OrgId"},
+	[SOFT_AUDIT] = {"AuditLogs", "AuditLog", "audit log entry", SOFT_NONE, NULL, "OrgId"},
+};
+
+/* columns of the relations that triggers were last fired on; forgotten when one of them changes */
+static SoftColumns kept[SOFT_TABLE_COUNT];
+static int	nextKept = 0;
+
+static void ForgetColumns(Datum arg, Oid relid);
+
+void
+SoftTableInitialize(void)
+{
+	CacheRegisterRelcacheCallback(ForgetColumns, (Datum) 0);
+}
+
+static void
+ForgetColumns(Datum arg, Oid relid)
+{
+	for (int i = 0; i < SOFT_TABLE_COUNT; i++)
+		if (relid == InvalidOid || kept[i].relation == relid)
+			kept[i].relation = InvalidOid;
+}
+
+SoftTableId
+SoftTableByName(const char *name)
+{
+	for (int table = 0; table < SOFT_TABLE_COUNT; table++)
+		if (strcmp(softTables[table].name, name) == 0)
+			return table;
+	return SOFT_NONE;
+}
+
+bool
+SoftTableHasChildren(SoftTableId table)
+{
+	for (int child = table + 1; child < SOFT_TABLE_COUNT; child++)
+		if (softTables[child].parent == table)
+			return true;
+	return false;
+}
+
+/* Return which table of ours this is; raise 42809 for another's, PF040 where it is of an older version. */
+SoftTableId
+SoftTableRequire(Oid relid)
+{
+	const char *name = get_rel_name(relid);
+	SoftTableId table = name && InstallationOwnsTable(relid) ? SoftTableByName(name) : SOFT_NONE;
+
+	if (table == SOFT_NONE)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is not a table whose rows are deleted softly", name ? name : psprintf("%u", relid)),
+				 errhint("It is one of photoflow's tables with \"IsDeleted\", for example \"Albums\".")));
+	if (get_attnum(relid, "DeletionId") == InvalidAttrNumber)
+		ereport(ERROR,
+				(errcode(ERRCODE_PF_TABLES_OUT_OF_DATE),
+				 errmsg("table \"%s\" has no column \"DeletionId\" yet", name),
+				 errhint("Run CALL photoflow.migrate().")));
+	return table;
+}
+
+/* Return the data table; raise PF040 where it is missing. */
+Oid
+SoftTableRelation(SoftTableId table)
+{
+	Oid			relid = get_relname_relid(softTables[table].name, InstallationGet()->schemaOid);
+
+	if (!OidIsValid(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_PF_TABLES_OUT_OF_DATE),
+				 errmsg("there is no table \"%s\"", softTables[table].name),
+				 errhint("Run SELECT photoflow.create_tables().")));
+	return relid;
+}
+
+/* Find the columns by name; InvalidAttrNumber where there is none. */
+void
+SoftColumnsFind(Relation relation, const char *orgColumn, SoftColumns *columns)
+{
+	Oid			relid = RelationGetRelid(relation);
+
+	columns->id = get_attnum(relid, "Id");
+	columns->org = get_attnum(relid, orgColumn);
+	columns->isDeleted = get_attnum(relid, "IsDeleted");
+	columns->deletedAt = get_attnum(relid, "DeletedAt");
+	columns->deletedBy = get_attnum(relid, "DeletedBy");
+	columns->deletionId = get_attnum(relid, "DeletionId");
+	columns->relation = relid;
+}
+
+/*
+ * Return where a trigger's relation has its columns, which is a table of ours as the trigger's argument says; on anybody
+ * else's the cascade would run in the owner's name for him. Raise 39P01, or PF040 where a column is missing.
+ */
+const SoftColumns *
+SoftColumnsOf(Relation relation, const char *tableName)
+{
+	SoftTableId table;
+	SoftColumns found;
+
+	for (int i = 0; i < SOFT_TABLE_COUNT; i++)
+		if (kept[i].relation == RelationGetRelid(relation))
+			return &kept[i];
+	table = tableName ? SoftTableByName(tableName) : SOFT_NONE;
+	if (table == SOFT_NONE || !InstallationOwnsTable(RelationGetRelid(relation)))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("photoflow's triggers of deletions are for photoflow's tables only"),
+				 errhint("SELECT photoflow.attach() puts them where they belong.")));
+	SoftColumnsFind(relation, softTables[table].orgColumn, &found);
+	found.table = table;
+	if (found.id <= 0 || found.org <= 0 || found.isDeleted <= 0 || found.deletedAt <= 0 || found.deletedBy <= 0 ||
+		found.deletionId <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_PF_TABLES_OUT_OF_DATE),
+				 errmsg("table \"%s\" lacks a column of soft delete", RelationGetRelationName(relation)),
+				 errhint("Run CALL photoflow.migrate().")));
+	nextKept = (nextKept + 1) % SOFT_TABLE_COUNT;
+	kept[nextKept] = found;
+	return &kept[nextKept];
+}
