@@ -335,7 +335,57 @@ INSERT INTO refusals VALUES ('working for whom one likes', '42501', :'answer'), 
 
 -- ---------------------------------------------------------------------------------------------------
 \echo
-\echo '--- 8. What remains -------------------------------------------------------------------------------'
+\echo '--- 8. A mistake, taken back ----------------------------------------------------------------------'
+\echo 'Minh first deletes one photo; a minute later, by mistake, the whole album. The application sends a plain DELETE:'
+\echo
+-- (loaded by now, as session_preload_libraries has it on a real server)
+BEGIN;
+SELECT photoflow.set_context(:'studio', :'minh', 'org_admin') \g /dev/null
+SELECT deletion_id AS photo_deletion FROM photoflow.soft_delete('"PhotoProcs"', ARRAY[(SELECT "Id" FROM "PhotoProcs" WHERE "AlbumTagId" = :'raw' AND NOT "IsDeleted"
+	ORDER BY "SortOrder" LIMIT 1)], 'eyes closed') \gset
+COMMIT;
+BEGIN;
+SELECT photoflow.set_context(:'studio', :'minh', 'org_admin') \g /dev/null
+WITH gone AS (DELETE FROM "Albums" WHERE "Id" = :'album' RETURNING "Name", "DeletionId") SELECT "DeletionId" AS album_deletion FROM gone \gset
+SELECT d.table_name, d.row_count, d.reason, d.restorable FROM photoflow.deletions d \g (format=aligned tuples_only=off)
+COMMIT;
+\echo 'May the deleted album be moved back a step?'
+\echo
+\set ON_ERROR_STOP off
+BEGIN;
+SELECT photoflow.set_context(:'studio', :'minh', 'org_admin') \g /dev/null
+UPDATE "Albums" SET "Name" = 'renamed' WHERE "Id" = :'album';
+\set answer :SQLSTATE
+ROLLBACK;
+\set ON_ERROR_STOP on
+\echo 'SQLSTATE: ' :answer '(row_is_deleted)'
+INSERT INTO refusals VALUES ('changing a deleted album', 'PF021', :'answer');
+\echo
+\echo 'The photo alone cannot come back, what it hangs on is deleted; photoflow.restore() brings back the album as it was, without it:'
+\echo
+\set ON_ERROR_STOP off
+BEGIN;
+SELECT photoflow.set_context(:'studio', :'minh', 'org_admin') \g /dev/null
+SELECT * FROM photoflow.restore(:'photo_deletion');
+\set answer :SQLSTATE
+ROLLBACK;
+\set ON_ERROR_STOP on
+\echo 'SQLSTATE: ' :answer '(restore_conflict)'
+\echo
+INSERT INTO refusals VALUES ('restoring a photo of a deleted album', 'PF022', :'answer');
+BEGIN;
+SELECT photoflow.set_context(:'studio', :'minh', 'org_admin') \g /dev/null
+SELECT table_name, restored_rows FROM photoflow.restore(:'album_deletion') \g (format=aligned tuples_only=off)
+SELECT d.table_name, d.row_count, d.reason, d.restorable FROM photoflow.deletions d WHERE d.reason = 'eyes closed' \g (format=aligned tuples_only=off)
+COMMIT;
+\echo 'What is still deleted is one day really gone, and a receipt says so: CALL photoflow.purge(''0 days''):'
+\echo
+CALL photoflow.purge('0 days');
+SELECT r.table_name, r.row_count, r.state FROM photoflow.purge_receipts r \g (format=aligned tuples_only=off)
+
+-- ---------------------------------------------------------------------------------------------------
+\echo
+\echo '--- 9. What remains -------------------------------------------------------------------------------'
 \echo 'Every move, who made it and why (photoflow.album_history):'
 \echo
 BEGIN;
@@ -360,7 +410,7 @@ SELECT what, answered AS sqlstate FROM refusals \g (format=aligned tuples_only=o
 \echo
 SELECT photoflow.state_diagram('mermaid', :'album');
 
-SELECT count(*) FILTER (WHERE expected <> answered) = 0 AND count(*) = 8
+SELECT count(*) FILTER (WHERE expected <> answered) = 0 AND count(*) = 10
 	AND EXISTS (SELECT FROM "Albums" WHERE "Id" = :'album' AND photoflow.state_name("AlbumState") = 'Closed' AND "IsArchive") AS as_told
 FROM refusals \gset
 COMMIT;

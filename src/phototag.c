@@ -94,5 +94,5 @@ RefuseDeletedRows(const char *entity, const char *noun, const pg_uuid_t *ids, in
 			(errcode(ERRCODE_PF_ROW_IS_DELETED),
 			 count == 1 ? errmsg("%s %s is deleted", noun, UuidText(ids)) : errmsg("%d %ss are deleted", count, noun),
 			 errdetail_internal("%s", DescribeRows(entity, ids, count)),
-			 errhint("A row is deleted when \"IsDeleted\" is set on it or on the tag or album above it; work with live rows.")));
+			 errhint("Work with live rows, or bring it back with photoflow.restore(); photoflow.deletions lists what is deleted.")));
 }
