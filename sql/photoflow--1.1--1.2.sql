@@ -79,7 +79,7 @@ CREATE FUNCTION photoflow.list_retention(OUT org_id uuid, OUT keep_for interval,
 	LANGUAGE c STABLE PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'photoflow_list_retention';
 REVOKE ALL ON FUNCTION photoflow.list_retention() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION photoflow.list_retention() TO PUBLIC;
+GRANT EXECUTE ON FUNCTION photoflow.list_retention() TO @extowner@;
 COMMENT ON FUNCTION photoflow.list_retention() IS
 'Returns the rules of set_retention() and set_legal_hold(): of the organization that is set, to the owner without one of all. Read it as the view photoflow.retention.';
 
@@ -95,7 +95,7 @@ COMMENT ON FUNCTION photoflow.list_purge_receipts() IS
 CREATE VIEW photoflow.retention AS
 	SELECT r.org_id, r.keep_for, r.legal_hold, r.hold_reason, r.modified_at FROM photoflow.list_retention() r;
 REVOKE ALL ON photoflow.retention FROM PUBLIC;
-GRANT SELECT ON photoflow.retention TO PUBLIC;
+GRANT SELECT ON photoflow.retention TO @extowner@;
 COMMENT ON VIEW photoflow.retention IS
 'How long organizations keep deleted rows, and which are under legal hold.';
 

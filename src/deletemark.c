@@ -109,20 +109,20 @@ RequireRestorable(SoftTableId table, const RowMarks *before)
 PHOTOFLOW_FUNCTION(photoflow_mark_deletion)
 {
 	TriggerData *trigger = RequireTrigger(fcinfo, "mark_deletion", BEFORE_UPDATE_ROW, "BEFORE UPDATE FOR EACH ROW");
-	const SoftColumns *columns = ColumnsOf(trigger);
+	SoftColumns columns = *ColumnsOf(trigger);
 	RowMarks	before;
 	bool		isNull;
-	bool		isDeleted = DatumGetBool(slot_getattr(trigger->tg_newslot, columns->isDeleted, &isNull));
+	bool		isDeleted = DatumGetBool(slot_getattr(trigger->tg_newslot, columns.isDeleted, &isNull));
 
 	if (isNull)
 		return PointerGetDatum(trigger->tg_newtuple);	/* NOT NULL is the table's to say */
-	ReadMarks(trigger->tg_trigslot, columns, &before);
+	ReadMarks(trigger->tg_trigslot, &columns, &before);
 	if (isDeleted)
-		return PointerGetDatum(before.isDeleted ? NULL : SetMarks(trigger, columns, DeletionCurrent()));
+		return PointerGetDatum(before.isDeleted ? NULL : SetMarks(trigger, &columns, DeletionCurrent()));
 	if (!before.isDeleted)
 		return PointerGetDatum(trigger->tg_newtuple);
-	RequireRestorable(columns->table, &before);
-	return PointerGetDatum(SetMarks(trigger, columns, NULL));
+	RequireRestorable(columns.table, &before);
+	return PointerGetDatum(SetMarks(trigger, &columns, NULL));
 }
 
 /* Collect what happened to a row; refuse what may not. */
@@ -148,19 +148,22 @@ CollectChange(TriggerData *trigger, SoftTableId table, const RowMarks *before, c
 	else if (before->hasDeletion)
 		row.deletion = DeletionOfRow(&before->deletion, before->at, NULL);
 	BelongingForget();
-	CollectRow(&row);
+	if (SoftTableHasChildren(table))
+		CollectRow(&row);
+	else if (row.deletion && row.deletion->rows && !row.restored)
+		row.deletion->rows[table]++;
 }
 
 PHOTOFLOW_FUNCTION(photoflow_collect_deletion)
 {
 	TriggerData *trigger = RequireTrigger(fcinfo, "collect_deletion", AFTER_UPDATE_ROW, "AFTER UPDATE FOR EACH ROW");
-	const SoftColumns *columns = ColumnsOf(trigger);
+	SoftColumns columns = *ColumnsOf(trigger);
 	RowMarks	before;
 	RowMarks	after;
 
-	ReadMarks(trigger->tg_trigslot, columns, &before);
-	ReadMarks(trigger->tg_newslot, columns, &after);
-	CollectChange(trigger, columns->table, &before, &after);
+	ReadMarks(trigger->tg_trigslot, &columns, &before);
+	ReadMarks(trigger->tg_newslot, &columns, &after);
+	CollectChange(trigger, columns.table, &before, &after);
 	return PointerGetDatum(NULL);
 }
 

@@ -23,6 +23,7 @@ static ExecutorRun_hook_type previousRun = NULL;
 static DeleteFrame *frame = NULL;
 
 static void StartStatement(QueryDesc *query, int flags);
+static void RunNext(EXECUTOR_RUN_PARAMETERS);
 static void RunStatement(EXECUTOR_RUN_PARAMETERS);
 static bool Modifies(const QueryDesc *query);
 static void SwitchTriggersOff(TriggerDesc *triggers, int marks, bool quiet);
@@ -137,21 +138,29 @@ StartStatement(QueryDesc *query, int flags)
 }
 
 static void
+RunNext(EXECUTOR_RUN_PARAMETERS)
+{
+	if (previousRun)
+		previousRun(EXECUTOR_RUN_ARGUMENTS);
+	else
+		standard_ExecutorRun(EXECUTOR_RUN_ARGUMENTS);
+}
+
+static void
 RunStatement(EXECUTOR_RUN_PARAMETERS)
 {
 	DeleteFrame mine = {.outer = frame, .deletion = NULL};
-	ExecutorRun_hook_type run = previousRun ? previousRun : standard_ExecutorRun;
 
 	if (!Modifies(queryDesc))
 	{
-		run(EXECUTOR_RUN_ARGUMENTS);
+		RunNext(EXECUTOR_RUN_ARGUMENTS);
 		return;
 	}
 	mine.deletion = DeletionTakeGiven();
 	frame = &mine;
 	PG_TRY();
 	{
-		run(EXECUTOR_RUN_ARGUMENTS);
+		RunNext(EXECUTOR_RUN_ARGUMENTS);
 	}
 	PG_FINALLY();
 	{
