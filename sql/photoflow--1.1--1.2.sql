@@ -265,7 +265,7 @@ CREATE TABLE {schema}."PurgeReceipts" (
 	"LastId" uuid NOT NULL,
 	"OlderThan" timestamptz NOT NULL,
 	"State" text NOT NULL DEFAULT 'running',
-	"DeletionId" uuid,
+	"Unfinished" uuid[] NOT NULL DEFAULT '{}',
 	"StartedAt" timestamptz NOT NULL DEFAULT clock_timestamp(),
 	"FinishedAt" timestamptz,
 	"PurgedBy" text NOT NULL,
@@ -275,7 +275,7 @@ CREATE TABLE {schema}."PurgeReceipts" (
 ALTER TABLE {schema}."PurgeReceipts" ALTER COLUMN "TableName" SET STATISTICS 0, ALTER COLUMN "State" SET STATISTICS 0,
 	ALTER COLUMN "PurgedBy" SET STATISTICS 0;
 COMMENT ON TABLE {schema}."PurgeReceipts" IS 'What purge() has really deleted: a row for each run, organization and table, written with the rows'' own deletion';
-COMMENT ON COLUMN {schema}."PurgeReceipts"."DeletionId" IS 'a deletion larger than a batch that was being taken in parts';
+COMMENT ON COLUMN {schema}."PurgeReceipts"."Unfinished" IS 'deletions of which a part is gone and a part was left: larger than a batch, or with something else hanging on it';
 COMMENT ON INDEX {schema}."PurgeReceipts_pkey" IS 'the receipts of an organization, run by run';
 $step$),
 

@@ -21,7 +21,10 @@ typedef struct Unadopted
 	pg_uuid_t	id;
 } Unadopted;
 
-/* where this session's last batch ended: ids only grow, so that no batch reads again what others have read */
+/*
+ * Where this session's last batch ended, so that no batch reads again what others have read. That may have been rolled
+ * back: a table is through only when nothing is found from its beginning.
+ */
 static pg_uuid_t lastId[SOFT_TABLE_COUNT];
 
 static int64 CountUnadopted(void);
@@ -89,6 +92,7 @@ AdoptGroup(SoftTableId table, const Unadopted *rows, int count)
 static int64
 AdoptOfTable(SoftTableId table, int64 limit)
 {
+	static const pg_uuid_t beginning;
 	Datum		values[2] = {UUIDPGetDatum(&lastId[table]), Int64GetDatum(limit)};
 	int			count = (int) StoreRunOn(table == SOFT_AUDIT ? PLAN_UNADOPTED_LOG : PLAN_UNADOPTED, table, values, NULL);
 	Unadopted  *rows = palloc(sizeof(Unadopted) * Max(count, 1));
@@ -101,8 +105,11 @@ AdoptOfTable(SoftTableId table, int64 limit)
 	}
 	if (count > 0)
 		lastId[table] = rows[count - 1].id;
-	else
-		memset(&lastId[table], 0, sizeof(pg_uuid_t));
+	else if (!UuidEquals(&lastId[table], &beginning))
+	{
+		lastId[table] = beginning;
+		return AdoptOfTable(table, limit);
+	}
 	qsort(rows, count, sizeof(Unadopted), CompareUnadopted);
 	for (int first = 0, next; first < count; first = next)
 	{

@@ -13,6 +13,7 @@
  */
 #include "photoflow.h"
 
+#include "access/htup_details.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
@@ -47,6 +48,7 @@ static ParentTable parents[] = {
 };
 
 static ParentTable *FindParentTable(const char *name);
+static bool IsMarked(const char *table, const pg_uuid_t *id);
 static const pg_uuid_t *ParentOrg(ParentTable *parent, const pg_uuid_t *id, const pg_uuid_t *expected);
 static char **TriggerArguments(TriggerData *trigger);
 static const pg_uuid_t *GetUuid(TriggerData *trigger, HeapTuple tuple, const char *column, pg_uuid_t *copy);
@@ -78,6 +80,18 @@ FindParentTable(const char *name)
 }
 
 /*
+ * Say whether a row that we have locked is deleted, as it is now. The lock itself may have waited for who deletes it, and
+ * then still returns the version from before, whose key is the same.
+ */
+static bool
+IsMarked(const char *table, const pg_uuid_t *id)
+{
+	Datum		values[1] = {UUIDPGetDatum(id)};
+
+	return StoreRunOn(PLAN_IS_MARKED, SoftTableByName(table), values, NULL) == 0 || DatumGetBool(StoreDatum(0, 1));
+}
+
+/*
  * Return the organization of a parent, NULL when it is not found: looked for in the expected organization only,
  * where one is expected, so that a row elsewhere looks as if it were not there.
  */
@@ -97,7 +111,7 @@ ParentOrg(ParentTable *parent, const pg_uuid_t *id, const pg_uuid_t *expected)
 	{
 		parent->lastId = *id;
 		parent->lastOrg = *StoreUuid(0, 1);
-		parent->lastDeleted = DatumGetBool(StoreDatum(0, 2));
+		parent->lastDeleted = IsMarked(parent->name, id);
 		parent->remembered = true;
 	}
 	StoreEnd();
@@ -234,21 +248,29 @@ RequireLiveOrganization(const char *table, const pg_uuid_t *org)
 		RequireLiveParent(parent, org);
 }
 
-/* Rows are born live; only the owner of the tables loads deleted ones. */
+/* Rows are born live, without what goes with a deletion; only the owner of the tables loads deleted ones. */
 static bool
 NewRowIsDeleted(TriggerData *trigger)
 {
+	const char *table = trigger->tg_trigger->tgargs[0];
 	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
-	int			number = SPI_fnumber(desc, "IsDeleted");
+	SoftColumns columns;
 	bool		isNull;
-	bool		isDeleted = number > 0 && SPI_gettypeid(desc, number) == BOOLOID &&
-		DatumGetBool(SPI_getbinval(trigger->tg_trigtuple, desc, number, &isNull)) && !isNull;
+	bool		isDeleted;
 
+	if (!SoftColumnsLookup(trigger->tg_relation, table, &columns) || columns.isDeleted <= 0)
+		return false;
+	isDeleted = DatumGetBool(heap_getattr(trigger->tg_trigtuple, columns.isDeleted, desc, &isNull)) && !isNull;
 	if (isDeleted && !ContextIsOwner())
 		ereport(ERROR,
 				(errcode(ERRCODE_PF_ROW_IS_DELETED),
-				 errmsg("new row of \"%s\" would be deleted already", trigger->tg_trigger->tgargs[0]),
+				 errmsg("new row of \"%s\" would be deleted already", table),
 				 errhint("Leave \"IsDeleted\" out, and delete the row afterwards. Only the owner of the tables loads deleted rows.")));
+	if (!isDeleted && columns.deletionId > 0 &&
+		(!heap_attisnull(trigger->tg_trigtuple, columns.deletedAt, desc) ||
+		 !heap_attisnull(trigger->tg_trigtuple, columns.deletedBy, desc) ||
+		 !heap_attisnull(trigger->tg_trigtuple, columns.deletionId, desc)))
+		RefuseBooks(table);
 	return isDeleted;
 }
 

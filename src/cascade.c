@@ -14,10 +14,12 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/pg_trigger.h"
+#include "rewrite/rowsecurity.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "belonging.h"
 #include "deletion.h"
 #include "store.h"
 #include "tenant.h"
@@ -34,12 +36,13 @@ typedef struct RowSet
 	ItemPointerData *tids;		/* NULL where they are not locked */
 } RowSet;
 
-static void LockMarked(const RowSet *rows);
+static void LockMarked(const RowSet *rows, const pg_uuid_t *org);
+static void LockChanged(const RowSet *rows, const pg_uuid_t *org);
 static void Descend(const RowSet *rows, const pg_uuid_t *org, const Deletion *deletion, bool restored);
 static void DescendTo(SoftTableId child, const RowSet *parents, int first, int count, const pg_uuid_t *org,
 					  const Deletion *deletion, bool restored);
 static RowSet *ReturnedRows(SoftTableId table, uint64 count, bool restored);
-static bool HasBeforeUpdate(SoftTableId table);
+static bool MayKeepRows(SoftTableId table);
 static void RequireNoneLeft(SoftTableId child, const pg_uuid_t *org, Datum parents);
 static uint64 MarkBelow(SoftTableId child, const pg_uuid_t *org, Datum parents, const Deletion *deletion);
 static uint64 RestoreBelow(SoftTableId child, const pg_uuid_t *org, Datum parents, const Deletion *deletion);
@@ -67,14 +70,16 @@ CascadeRows(CollectedRow *rows, int count)
 	TenantEnter(&scope, &rows[0].org);
 	Descend(&set, &rows[0].org, deletion, rows[0].restored);
 	TenantLeave(&scope);
+	BelongingForget();			/* parents that were live */
 }
 
 /* Lock the new versions of rows that we have marked, against whoever would put a row below them. */
 static void
-LockMarked(const RowSet *rows)
+LockMarked(const RowSet *rows, const pg_uuid_t *org)
 {
 	Relation	relation = table_open(SoftTableRelation(rows->table), RowExclusiveLock);
 	TupleTableSlot *slot = table_slot_create(relation, NULL);
+	bool		changed = false;
 	CommandId	command;
 
 	CommandCounterIncrement();	/* what we marked becomes visible to us */
@@ -84,17 +89,28 @@ LockMarked(const RowSet *rows)
 	{
 		ItemPointerData tid = rows->tids[i];
 		TM_FailureData failure;
-		TM_Result	result = table_tuple_lock(relation, &tid, GetActiveSnapshot(), slot, command, LockTupleExclusive,
-											  LockWaitBlock, 0, &failure);
 
-		/* changed again meanwhile, by a trigger or a later part of the statement: what did that has it locked */
-		if (result != TM_Ok && result != TM_SelfModified && result != TM_Updated && result != TM_Deleted)
-			elog(ERROR, "could not lock a row of \"%s\": %d", softTables[rows->table].name, result);
+		if (table_tuple_lock(relation, &tid, GetActiveSnapshot(), slot, command, LockTupleExclusive, LockWaitBlock, 0,
+							 &failure) != TM_Ok)
+			changed = true;
 		ExecClearTuple(slot);
 	}
 	PopActiveSnapshot();
 	ExecDropSingleTupleTableSlot(slot);
 	table_close(relation, NoLock);
+	if (changed)
+		LockChanged(rows, org);
+}
+
+/* A trigger has changed some of the rows again meanwhile: find their newest versions by their ids. */
+static void
+LockChanged(const RowSet *rows, const pg_uuid_t *org)
+{
+	Datum		values[2] = {UUIDPGetDatum(org), UuidArray(rows->ids, rows->count)};
+
+	StoreBegin();
+	(void) StoreRunOn(PLAN_LOCK_MARKED, rows->table, values, NULL);
+	StoreEnd();
 }
 
 /* Let all children of rows follow. */
@@ -102,7 +118,7 @@ static void
 Descend(const RowSet *rows, const pg_uuid_t *org, const Deletion *deletion, bool restored)
 {
 	if (rows->tids)
-		LockMarked(rows);
+		LockMarked(rows, org);
 	for (int child = rows->table + 1; child < SOFT_TABLE_COUNT; child++)
 	{
 		int			step = SoftTableHasChildren(child) ? PARENTS_AT_ONCE : rows->count;
@@ -132,7 +148,7 @@ DescendTo(SoftTableId child, const RowSet *parents, int first, int count, const 
 		MemoryContextSwitchTo(context);
 		found = ReturnedRows(child, changed, restored);
 	}
-	if (!restored && HasBeforeUpdate(child))
+	if (!restored && MayKeepRows(child))
 		RequireNoneLeft(child, org, ids);
 	StoreEnd();
 	MemoryContextSwitchTo(context);
@@ -164,18 +180,19 @@ ReturnedRows(SoftTableId table, uint64 count, bool restored)
 	return rows;
 }
 
-/* Say whether a BEFORE trigger other than ours stands on a table. */
+/* Say whether a trigger or a policy of a user's on a table may keep rows from being marked. */
 static bool
-HasBeforeUpdate(SoftTableId table)
+MayKeepRows(SoftTableId table)
 {
 	Relation	relation = table_open(SoftTableRelation(table), RowExclusiveLock);
 	const TriggerDesc *triggers = relation->trigdesc;
-	int			found = 0;
+	bool		keeps = relation->rd_rsdesc && list_length(relation->rd_rsdesc->policies) > 1;
+	int			before = 0;
 
 	for (int i = 0; triggers && triggers->trig_update_before_row && i < triggers->numtriggers; i++)
-		found += TRIGGER_TYPE_MATCHES(triggers->triggers[i].tgtype, TRIGGER_TYPE_ROW, TRIGGER_TYPE_BEFORE, TRIGGER_TYPE_UPDATE);
+		before += TRIGGER_TYPE_MATCHES(triggers->triggers[i].tgtype, TRIGGER_TYPE_ROW, TRIGGER_TYPE_BEFORE, TRIGGER_TYPE_UPDATE);
 	table_close(relation, NoLock);
-	return found > 1;
+	return keeps || before > 1;
 }
 
 static uint64
@@ -188,7 +205,7 @@ MarkBelow(SoftTableId child, const pg_uuid_t *org, Datum parents, const Deletion
 	return StoreRunOn(SoftTableHasChildren(child) ? PLAN_MARK_BELOW : PLAN_MARK_LAST, child, values, nulls);
 }
 
-/* A BEFORE trigger of a user's may have kept a child from being marked: then nothing is. */
+/* A trigger or a policy of a user's may have kept a child from being marked: then nothing is. */
 static void
 RequireNoneLeft(SoftTableId child, const pg_uuid_t *org, Datum parents)
 {
@@ -198,7 +215,7 @@ RequireNoneLeft(SoftTableId child, const pg_uuid_t *org, Datum parents)
 		ereport(ERROR,
 				(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
 				 errmsg("rows of \"%s\" stay live below deleted ones", softTables[child].name),
-				 errhint("A BEFORE UPDATE trigger on \"%s\" keeps them from being deleted.", softTables[child].name)));
+				 errhint("A BEFORE UPDATE trigger or a policy on \"%s\" keeps them from being deleted.", softTables[child].name)));
 }
 
 static uint64

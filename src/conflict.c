@@ -26,24 +26,32 @@ static void RunAsOwner(const char *text, int nargs, Oid *types, Datum *values);
 static void AddTaken(Conflicts *conflicts, SoftTableId table, const char *index, uint64 shown);
 
 /*
- * $1: the table, $2: what chooses the deleted rows. One query for each unique index that holds live rows only: the deleted
- * rows as they would be, beside the live ones that have their keys.
- *     SELECT d."Id", l."Id", count(*) OVER () FROM (SELECT "Id", k1 AS k1 .. FROM (SELECT .., false AS "IsDeleted" ..
- *     FROM t WHERE (chosen)) r WHERE (predicate)) d JOIN (SELECT "Id", k1 .. FROM t WHERE (predicate)) l ON l.k1 = d.k1 ..
+ * $1: the table, $2: what chooses the deleted rows, $3: the column of the organization. One query for each unique index
+ * that holds live rows only: the deleted rows as they would be, beside the live ones that have their keys by the index's
+ * own operator. Of a row elsewhere no id is told.
+ *     SELECT d."Id", CASE WHEN l.org = $1 THEN l."Id" END, count(*) OVER () FROM (SELECT "Id", k1 AS k1 .. FROM (SELECT ..,
+ *     false AS "IsDeleted" .. FROM t WHERE (chosen)) r WHERE (predicate)) d JOIN (SELECT "Id", org, k1 .. FROM t
+ *     WHERE (predicate)) l ON l.k1 = d.k1 ..
  */
 static const char *const takenQueries =
-	"SELECT x.relname, format('SELECT d.\"Id\", l.\"Id\", pg_catalog.count(*) OVER () FROM (SELECT r.\"Id\", %1$s FROM (SELECT %2$s"
-	" FROM %3$s WHERE %4$s) r WHERE %5$s) d JOIN (SELECT r.\"Id\", %1$s FROM %3$s r WHERE %5$s) l ON %6$s ORDER BY 1 LIMIT 10',"
+	"SELECT x.relname, format('SELECT d.\"Id\", CASE WHEN l.org = $1 THEN l.\"Id\" END, pg_catalog.count(*) OVER () FROM"
+	" (SELECT r.\"Id\", %1$s FROM (SELECT %2$s FROM %3$s WHERE %4$s) r WHERE %5$s) d"
+	" JOIN (SELECT r.\"Id\", r.%7$s AS org, %1$s FROM %3$s r WHERE %5$s) l ON %6$s ORDER BY 1 LIMIT 10',"
 	"  (SELECT string_agg(pg_get_indexdef(i.indexrelid, k, true) || ' AS k' || k, ', ' ORDER BY k) FROM generate_series(1, i.indnkeyatts) k),"
-	"  (SELECT string_agg(CASE a.attname WHEN 'IsDeleted' THEN 'false AS \"IsDeleted\"' ELSE quote_ident(a.attname) END, ', ' ORDER BY a.attnum)"
+	"  (SELECT string_agg(CASE WHEN a.attname = 'IsDeleted' THEN 'false AS \"IsDeleted\"'"
+	"   WHEN a.attname IN ('DeletedAt', 'DeletedBy', 'DeletionId') THEN format('NULL::%s AS %I', format_type(a.atttypid, a.atttypmod), a.attname)"
+	"   ELSE quote_ident(a.attname) END, ', ' ORDER BY a.attnum)"
 	"   FROM pg_attribute a WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped), $1::regclass, $2,"
 	"  pg_get_expr(i.indpred, i.indrelid),"
-	"  (SELECT string_agg(CASE WHEN i.indnullsnotdistinct THEN format('l.k%1$s IS NOT DISTINCT FROM d.k%1$s', k)"
-	"   ELSE format('l.k%1$s = d.k%1$s', k) END, ' AND ' ORDER BY k) FROM generate_series(1, i.indnkeyatts) k))"
+	"  (SELECT string_agg(format(CASE WHEN i.indnullsnotdistinct THEN '(l.k%1$s OPERATOR(%2$I.%3$s) d.k%1$s OR l.k%1$s IS NULL AND d.k%1$s IS NULL)'"
+	"   ELSE 'l.k%1$s OPERATOR(%2$I.%3$s) d.k%1$s' END, k, n.nspname, o.oprname), ' AND ' ORDER BY k) FROM generate_series(1, i.indnkeyatts) k"
+	"   JOIN pg_opclass c ON c.oid = i.indclass[k - 1] JOIN pg_amop m ON m.amopfamily = c.opcfamily AND m.amoplefttype = c.opcintype"
+	"    AND m.amoprighttype = c.opcintype AND m.amopstrategy = 3 JOIN pg_operator o ON o.oid = m.amopopr JOIN pg_namespace n ON n.oid = o.oprnamespace),"
+	"  quote_ident($3))"
 	" FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid WHERE i.indrelid = $1 AND i.indisunique AND i.indpred IS NOT NULL"
 	" AND i.indisready AND EXISTS (SELECT FROM pg_depend d JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid"
-	"  WHERE d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid AND d.refobjid = $1 AND a.attname = 'IsDeleted')"
-	" ORDER BY x.relname";
+	"  WHERE d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid AND d.refobjid = $1"
+	"  AND a.attname IN ('IsDeleted', 'DeletedAt', 'DeletedBy', 'DeletionId')) ORDER BY x.relname";
 
 void
 ConflictsBegin(Conflicts *conflicts)
@@ -129,8 +137,9 @@ FindTaken(Conflicts *conflicts, SoftTableId table, const pg_uuid_t *org, const p
 {
 	const char *chosen = psprintf("%s = $1 AND %s = $2", quote_identifier(softTables[table].orgColumn),
 								  row ? "\"Id\"" : "\"DeletionId\"");
-	Oid			types[2] = {OIDOID, TEXTOID};
-	Datum		values[2] = {ObjectIdGetDatum(SoftTableRelation(table)), CStringGetTextDatum(chosen)};
+	Oid			types[3] = {OIDOID, TEXTOID, TEXTOID};
+	Datum		values[3] = {ObjectIdGetDatum(SoftTableRelation(table)), CStringGetTextDatum(chosen),
+	CStringGetTextDatum(softTables[table].orgColumn)};
 	Oid			keyTypes[2] = {UUIDOID, UUIDOID};
 	Datum		keys[2] = {UUIDPGetDatum(org), UUIDPGetDatum(row ? row : deletion)};
 	SPITupleTable *queries;
@@ -138,7 +147,7 @@ FindTaken(Conflicts *conflicts, SoftTableId table, const pg_uuid_t *org, const p
 	int			gucLevel = NewGUCNestLevel();
 
 	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	RunAsOwner(takenQueries, 2, types, values);
+	RunAsOwner(takenQueries, 3, types, values);
 	queries = SPI_tuptable;
 	count = SPI_processed;
 	for (uint64 i = 0; i < count; i++)

@@ -38,14 +38,14 @@ typedef struct RowMarks
 	bool		hasBy;
 } RowMarks;
 
-static const SoftColumns *ColumnsOf(TriggerData *trigger);
+static SoftColumns ColumnsOf(TriggerData *trigger);
 static bool ReadUuid(TupleTableSlot *slot, AttrNumber number, pg_uuid_t *value);
 static void ReadMarks(TupleTableSlot *slot, const SoftColumns *columns, RowMarks *marks);
 static HeapTuple SetMarks(TriggerData *trigger, const SoftColumns *columns, const Deletion *deletion);
 static void RequireRestorable(SoftTableId table, const RowMarks *before);
 static void CollectChange(TriggerData *trigger, SoftTableId table, const RowMarks *before, const RowMarks *after);
 
-static const SoftColumns *
+static SoftColumns
 ColumnsOf(TriggerData *trigger)
 {
 	return SoftColumnsOf(trigger->tg_relation, trigger->tg_trigger->tgnargs == 1 ? trigger->tg_trigger->tgargs[0] : NULL);
@@ -100,6 +100,7 @@ RequireRestorable(SoftTableId table, const RowMarks *before)
 {
 	Conflicts	conflicts;
 
+	LockOrganization(&before->org, ShareLock);
 	ConflictsBegin(&conflicts);
 	ConflictsFind(&conflicts, table, &before->org, before->hasDeletion ? &before->deletion : NULL, &before->id);
 	if (conflicts.count > 0)
@@ -109,7 +110,7 @@ RequireRestorable(SoftTableId table, const RowMarks *before)
 PHOTOFLOW_FUNCTION(photoflow_mark_deletion)
 {
 	TriggerData *trigger = RequireTrigger(fcinfo, "mark_deletion", BEFORE_UPDATE_ROW, "BEFORE UPDATE FOR EACH ROW");
-	SoftColumns columns = *ColumnsOf(trigger);
+	SoftColumns columns = ColumnsOf(trigger);
 	RowMarks	before;
 	bool		isNull;
 	bool		isDeleted = DatumGetBool(slot_getattr(trigger->tg_newslot, columns.isDeleted, &isNull));
@@ -125,6 +126,16 @@ PHOTOFLOW_FUNCTION(photoflow_mark_deletion)
 	return PointerGetDatum(SetMarks(trigger, &columns, NULL));
 }
 
+/* Say that what goes with a deletion is not a statement's to write. */
+void
+RefuseBooks(const char *table)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+			 errmsg("\"DeletedAt\", \"DeletedBy\" and \"DeletionId\" of \"%s\" are written by the database", table),
+			 errhint("Leave them out of the statement, and of what triggers of your own change.")));
+}
+
 /* Collect what happened to a row; refuse what may not. */
 static void
 CollectChange(TriggerData *trigger, SoftTableId table, const RowMarks *before, const RowMarks *after)
@@ -135,10 +146,7 @@ CollectChange(TriggerData *trigger, SoftTableId table, const RowMarks *before, c
 	if (before->isDeleted && after->isDeleted)
 		RefuseMarkedRow(softTables[table].name, &before->id);
 	if (after->isDeleted ? !after->hasDeletion : after->hasBooks)
-		ereport(ERROR,
-				(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
-				 errmsg("\"DeletedAt\", \"DeletedBy\" and \"DeletionId\" of \"%s\" are written by the database", softTables[table].name),
-				 errhint("Leave them out of the statement, and of what triggers of your own change.")));
+		RefuseBooks(softTables[table].name);
 	if (!before->isDeleted && !after->isDeleted)
 		return;
 	if (ContextOrg() && !UuidEquals(ContextOrg(), &after->org))
@@ -157,7 +165,7 @@ CollectChange(TriggerData *trigger, SoftTableId table, const RowMarks *before, c
 PHOTOFLOW_FUNCTION(photoflow_collect_deletion)
 {
 	TriggerData *trigger = RequireTrigger(fcinfo, "collect_deletion", AFTER_UPDATE_ROW, "AFTER UPDATE FOR EACH ROW");
-	SoftColumns columns = *ColumnsOf(trigger);
+	SoftColumns columns = ColumnsOf(trigger);
 	RowMarks	before;
 	RowMarks	after;
 

@@ -40,12 +40,13 @@ static planner_hook_type previousPlanner = NULL;
 static bool hardDelete = false;
 
 static PlannedStmt *PlanStatement(Query *query, const char *text, int cursorOptions, ParamListInfo params);
-static int	TurnStatement(Query *query, bool top);
+static int	TurnStatement(Query *query, const char *text);
+static bool IsForeignKeys(const char *text);
 static bool FindTable(const RangeTblEntry *rte, SoftColumns *columns);
 static bool TriggerIsOn(const Trigger *trigger);
 static void TurnDelete(Query *query, const SoftColumns *columns);
 static void NameMarkingColumns(Query *query, const SoftColumns *columns);
-static int	TurnUpdate(Query *query, const RangeTblEntry *rte, const SoftColumns *columns);
+static int	TurnUpdate(Query *query, const RangeTblEntry *rte, const SoftColumns *columns, bool foreignKeys);
 static void TurnMerge(Query *query, const SoftColumns *columns);
 static List *MarkingTargets(const SoftColumns *columns);
 static TargetEntry *CallTarget(AttrNumber number, const char *name, Oid function, Oid type);
@@ -80,10 +81,11 @@ HardDeleteDefineSetting(void)
 							 &hardDelete, false, PGC_USERSET, 0, NULL, AssignHardDelete, NULL);
 }
 
+/* The setting is anybody's to set: it counts for a session that is the owner's, not for a function of the owner's alone. */
 bool
 HardDeleteAllowed(void)
 {
-	return hardDelete && ContextIsOwner();
+	return hardDelete && ContextIsOwner() && RelationIsOwnedBy(InstallationGet()->albums, GetOuterUserId());
 }
 
 /* Return what was done to a plan. */
@@ -108,9 +110,11 @@ PlanStatement(Query *query, const char *text, int cursorOptions, ParamListInfo p
 	int			marks = DELETE_PLAN_NONE;
 	PlannedStmt *plan;
 
-	if ((query->commandType == CMD_UPDATE || query->commandType == CMD_DELETE || query->commandType == CMD_MERGE ||
-		 query->hasModifyingCTE) && !StoreIsQuiet())
-		marks = TurnStatement(query, true);
+	if (StoreTakeQuiet())
+		marks = DELETE_PLAN_QUIET;
+	else if (query->commandType == CMD_UPDATE || query->commandType == CMD_DELETE || query->commandType == CMD_MERGE ||
+			 query->hasModifyingCTE)
+		marks = TurnStatement(query, text);
 	plan = previousPlanner ? previousPlanner(query, text, cursorOptions, params) :
 		standard_planner(query, text, cursorOptions, params);
 	if (marks != DELETE_PLAN_NONE)
@@ -126,7 +130,7 @@ PlanStatement(Query *query, const char *text, int cursorOptions, ParamListInfo p
 
 /* Turn a statement and those in its WITH; return the marks of its plan. */
 static int
-TurnStatement(Query *query, bool top)
+TurnStatement(Query *query, const char *text)
 {
 	int			marks = DELETE_PLAN_NONE;
 	ListCell   *cell;
@@ -138,12 +142,12 @@ TurnStatement(Query *query, bool top)
 		CommonTableExpr *cte = lfirst(cell);
 
 		if (IsA(cte->ctequery, Query) && castNode(Query, cte->ctequery)->commandType != CMD_SELECT)
-			(void) TurnStatement(castNode(Query, cte->ctequery), false);
+			(void) TurnStatement(castNode(Query, cte->ctequery), text);
 	}
 	if (rte == NULL || query->commandType == CMD_INSERT || !FindTable(rte, &columns))
 		return DELETE_PLAN_NONE;
-	if (InNoForceRLSOperation())	/* a foreign key's: it may set columns of marked rows, and its DELETE is refused */
-		return query->commandType == CMD_UPDATE ? DELETE_PLAN_CHECKED : DELETE_PLAN_NONE;
+	if (IsForeignKeys(text) && query->commandType == CMD_DELETE)
+		return DELETE_PLAN_NONE;	/* and refused: the rows would hang on nothing */
 	switch (query->commandType)
 	{
 		case CMD_DELETE:
@@ -153,7 +157,7 @@ TurnStatement(Query *query, bool top)
 			marks = DELETE_PLAN_MARKS | DELETE_PLAN_TURNED;
 			break;
 		case CMD_UPDATE:
-			marks = TurnUpdate(query, rte, &columns);
+			marks = TurnUpdate(query, rte, &columns, IsForeignKeys(text));
 			break;
 		default:
 			TurnMerge(query, &columns);
@@ -161,6 +165,17 @@ TurnStatement(Query *query, bool top)
 	}
 	/* with several statements in one plan it is not said which of them was done what to: its triggers stay on */
 	return query->hasModifyingCTE ? marks & DELETE_PLAN_TURNED : marks;
+}
+
+/*
+ * Say whether a statement is the action of a foreign key, as ri_triggers.c writes it. The statements of triggers that the
+ * action fires run in the same security context, and are users'.
+ */
+static bool
+IsForeignKeys(const char *text)
+{
+	return InNoForceRLSOperation() && text &&
+		(strncmp(text, "UPDATE ONLY ", 12) == 0 || strncmp(text, "DELETE FROM ONLY ", 17) == 0);
 }
 
 /* As TriggerEnabled() has it. */
@@ -276,7 +291,7 @@ IsBook(const SoftColumns *columns, AttrNumber number)
 }
 
 static int
-TurnUpdate(Query *query, const RangeTblEntry *rte, const SoftColumns *columns)
+TurnUpdate(Query *query, const RangeTblEntry *rte, const SoftColumns *columns, bool foreignKeys)
 {
 	bool		touches = false;
 	bool		marks = false;
@@ -306,7 +321,8 @@ TurnUpdate(Query *query, const RangeTblEntry *rte, const SoftColumns *columns)
 	/* partitions have triggers of their own, which are left to look */
 	if (touches || rte->relkind != RELKIND_RELATION)
 		return DELETE_PLAN_NONE;
-	RequireLive(query, rte, columns);
+	if (!foreignKeys)			/* which may set columns of marked rows */
+		RequireLive(query, rte, columns);
 	return DELETE_PLAN_CHECKED;
 }
 

@@ -26,7 +26,7 @@ static void StartStatement(QueryDesc *query, int flags);
 static void RunNext(EXECUTOR_RUN_PARAMETERS);
 static void RunStatement(EXECUTOR_RUN_PARAMETERS);
 static bool Modifies(const QueryDesc *query);
-static void SwitchTriggersOff(TriggerDesc *triggers, int marks, bool quiet);
+static void SwitchTriggersOff(TriggerDesc *triggers, int marks);
 static bool HasForeignBefore(const TriggerDesc *triggers, const DeleteFunctions *functions);
 static bool HasTriggers(const TriggerDesc *triggers, int16 event, int16 level, int16 timing);
 
@@ -84,9 +84,10 @@ HasForeignBefore(const TriggerDesc *triggers, const DeleteFunctions *functions)
 
 /* The flags say whether the executor looks into the list at all, and locks a row for it first. */
 static void
-SwitchTriggersOff(TriggerDesc *triggers, int marks, bool quiet)
+SwitchTriggersOff(TriggerDesc *triggers, int marks)
 {
 	const DeleteFunctions *functions = DeleteFunctionsFind();
+	bool		quiet = (marks & DELETE_PLAN_QUIET) != 0;
 	bool		any = false;
 
 	if (functions == NULL || (!quiet && HasForeignBefore(triggers, functions)))
@@ -115,25 +116,25 @@ SwitchTriggersOff(TriggerDesc *triggers, int marks, bool quiet)
 static void
 StartStatement(QueryDesc *query, int flags)
 {
-	bool		quiet = StoreTakeQuiet();
 	int			marks;
 	ListCell   *cell;
 
+	(void) StoreTakeQuiet();	/* a plan that is kept says itself what it is */
 	if (previousStart)
 		previousStart(query, flags);
 	else
 		standard_ExecutorStart(query, flags);
 	if (!Modifies(query))
 		return;
-	marks = quiet ? 0 : DeletePlanMarks(query->plannedstmt);
-	if (!quiet && (marks & (DELETE_PLAN_CHECKED | DELETE_PLAN_MARKS)) == 0)
+	marks = DeletePlanMarks(query->plannedstmt);
+	if ((marks & (DELETE_PLAN_CHECKED | DELETE_PLAN_MARKS | DELETE_PLAN_QUIET)) == 0)
 		return;
 	foreach(cell, query->estate->es_opened_result_relations)
 	{
 		ResultRelInfo *relation = lfirst(cell);
 
 		if (relation->ri_TrigDesc)
-			SwitchTriggersOff(relation->ri_TrigDesc, marks, quiet);
+			SwitchTriggersOff(relation->ri_TrigDesc, marks);
 	}
 }
 
@@ -149,7 +150,7 @@ RunNext(EXECUTOR_RUN_PARAMETERS)
 static void
 RunStatement(EXECUTOR_RUN_PARAMETERS)
 {
-	DeleteFrame mine = {.outer = frame, .deletion = NULL};
+	DeleteFrame mine = {.outer = frame, .deletion = NULL, .operation = queryDesc->operation};
 
 	if (!Modifies(queryDesc))
 	{

@@ -4,6 +4,8 @@
 #ifndef PHOTOFLOW_DELETERUN_H
 #define PHOTOFLOW_DELETERUN_H
 
+#include "nodes/nodes.h"
+
 #include "deletion.h"
 
 /* On the stack of the executor's run; its deletion is made when the first row is marked. */
@@ -11,6 +13,7 @@ typedef struct DeleteFrame
 {
 	struct DeleteFrame *outer;
 	const Deletion *deletion;
+	CmdType		operation;		/* as it was planned */
 } DeleteFrame;
 
 extern DeleteFrame *DeleteFrameCurrent(void);

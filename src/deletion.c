@@ -26,6 +26,8 @@ static const Deletion *given = NULL;
 static const Deletion *frameless = NULL;
 
 static void ForgetDeletions(XactEvent event, void *arg);
+static bool IsMoved(TriggerData *trigger);
+static void RequireUnmarked(TriggerData *trigger);
 static void ForgetQuiet(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg);
 
 void
@@ -169,6 +171,27 @@ PHOTOFLOW_FUNCTION(photoflow_require_live)
 	PG_RETURN_BOOL(true);
 }
 
+/* Say whether an UPDATE takes the row to another partition, which for the executor is a DELETE and an INSERT. */
+static bool
+IsMoved(TriggerData *trigger)
+{
+	DeleteFrame *frame = DeleteFrameCurrent();
+
+	return frame && frame->operation == CMD_UPDATE && trigger->tg_relation->rd_rel->relispartition;
+}
+
+/* Refuse to move a marked row. */
+static void
+RequireUnmarked(TriggerData *trigger)
+{
+	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
+	int			number = SPI_fnumber(desc, "IsDeleted");
+	bool		isNull;
+
+	if (number > 0 && DatumGetBool(SPI_getbinval(trigger->tg_trigtuple, desc, number, &isNull)) && !isNull)
+		RefuseMarkedRow(RelationGetRelationName(trigger->tg_relation), NULL);
+}
+
 /*
  * A DELETE comes here when it could not be turned, for whatever reason; purge() switches the trigger off.
  *     CREATE TRIGGER .. BEFORE DELETE ON "Albums" FOR EACH ROW EXECUTE FUNCTION photoflow.refuse_hard_delete('Albums')
@@ -179,7 +202,9 @@ PHOTOFLOW_FUNCTION(photoflow_refuse_hard_delete)
 	const char *table = RelationGetRelationName(trigger->tg_relation);
 	JsonText	detail;
 
-	if (HardDeleteAllowed())
+	if (IsMoved(trigger))
+		RequireUnmarked(trigger);
+	if (IsMoved(trigger) || HardDeleteAllowed())
 		return PointerGetDatum(trigger->tg_trigtuple);
 	JsonBegin(&detail);
 	JsonAddText(&detail, "table", table);
@@ -191,10 +216,10 @@ PHOTOFLOW_FUNCTION(photoflow_refuse_hard_delete)
 			 errhint("A foreign key of a row that is being deleted cascades here, which would leave rows that hang on "
 					 "nothing: delete these rows first, they are only marked, and purge them.") :
 			 ContextIsOwner() ?
-			 errhint("This statement was planned before photoflow was loaded: run it again, and it marks them. Load the "
-					 "library at the start of sessions: ALTER DATABASE ... SET session_preload_libraries = 'photoflow'. "
+			 errhint("A statement that was planned before photoflow was loaded marks rows when it is run again: load the "
+					 "library at the start of sessions, ALTER DATABASE ... SET session_preload_libraries = 'photoflow'. "
 					 "What is deleted is taken away by CALL photoflow.purge(); to really delete live rows: SET "
 					 "photoflow.hard_delete = on.") :
-			 errhint("This statement was planned before photoflow was loaded: run it again, and it marks them. Load the "
-					 "library at the start of sessions: ALTER ROLE ... SET session_preload_libraries = 'photoflow'.")));
+			 errhint("A statement that was planned before photoflow was loaded marks rows when it is run again: load the "
+					 "library at the start of sessions, ALTER ROLE ... SET session_preload_libraries = 'photoflow'.")));
 }

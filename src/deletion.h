@@ -14,6 +14,7 @@
 
 #include "lib/stringinfo.h"
 #include "storage/itemptr.h"
+#include "storage/lockdefs.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
@@ -53,6 +54,9 @@ extern const Deletion *DeletionOfRow(const pg_uuid_t *id, TimestampTz at, const 
 
 pg_noreturn extern void RefuseMarkedRow(const char *table, const pg_uuid_t *id);
 
+/* deletemark.c */
+pg_noreturn extern void RefuseBooks(const char *table);
+
 /* collect.c */
 extern void CollectInitialize(void);
 extern void CollectRow(const CollectedRow *row);
@@ -68,6 +72,7 @@ typedef enum DeleteMark
 	DELETE_PLAN_CHECKED = 0x1,	/* an UPDATE that asks of each row itself whether it is live */
 	DELETE_PLAN_MARKS = 0x2,	/* marks live rows, and sets what goes with it */
 	DELETE_PLAN_TURNED = 0x4,	/* was a DELETE */
+	DELETE_PLAN_QUIET = 0x8,	/* photoflow's own, which does by itself what the triggers would */
 } DeleteMark;
 
 struct PlannedStmt;
@@ -108,7 +113,8 @@ extern void ConflictsFind(Conflicts *conflicts, SoftTableId table, const pg_uuid
 pg_noreturn extern void ConflictsRaise(const Conflicts *conflicts, const char *what);
 
 /* restore.c */
-extern void LockOrganizationForRestore(const pg_uuid_t *org);
+extern void LockOrganization(const pg_uuid_t *org, LOCKMODE mode);
+extern void RequireOrganization(const pg_uuid_t *named);
 extern pg_uuid_t *OrganizationsToWorkFor(const pg_uuid_t *org, int *count);
 
 #endif

@@ -108,7 +108,7 @@ STORE_PLAN(PLAN_GUARD_VOTED, STORE_OWNER | STORE_READ,
  *
  * Locked as a foreign key's check would lock it anyway: who deletes the parent waits for us, or we for him (cascade.c).
  */
-#define PARENT_OF(table) "SELECT [OrgId], [IsDeleted] FROM {" table "} WHERE [Id] == $1"
+#define PARENT_OF(table) "SELECT [OrgId] FROM {" table "} WHERE [Id] == $1"
 STORE_PLAN(PLAN_ALBUM_IN_ORG, STORE_OWNER, PARENT_OF("Albums") " AND [OrgId] == $2 FOR KEY SHARE", UUIDOID, UUIDOID)
 STORE_PLAN(PLAN_ALBUM_ORG, STORE_OWNER, PARENT_OF("Albums") " FOR KEY SHARE", UUIDOID)
 STORE_PLAN(PLAN_TAG_IN_ORG, STORE_OWNER, PARENT_OF("AlbumTags") " AND [OrgId] == $2 FOR KEY SHARE", UUIDOID, UUIDOID)
@@ -117,8 +117,8 @@ STORE_PLAN(PLAN_PHOTO_IN_ORG, STORE_OWNER, PARENT_OF("PhotoProcs") " AND [OrgId]
 STORE_PLAN(PLAN_PHOTO_ORG, STORE_OWNER, PARENT_OF("PhotoProcs") " FOR KEY SHARE", UUIDOID)
 STORE_PLAN(PLAN_URL_IN_ORG, STORE_OWNER, PARENT_OF("PublicUrls") " AND [OrgId] == $2 FOR KEY SHARE", UUIDOID, UUIDOID)
 STORE_PLAN(PLAN_URL_ORG, STORE_OWNER, PARENT_OF("PublicUrls") " FOR KEY SHARE", UUIDOID)
-STORE_PLAN(PLAN_ORGANIZATION, STORE_OWNER, "SELECT [Id], [IsDeleted] FROM {Organizations} WHERE [Id] == $1 FOR KEY SHARE",
-		   UUIDOID)
+STORE_PLAN(PLAN_ORGANIZATION, STORE_OWNER, "SELECT [Id] FROM {Organizations} WHERE [Id] == $1 FOR KEY SHARE", UUIDOID)
+STORE_PLAN(PLAN_IS_MARKED, STORE_OWNER | STORE_NEWEST, "SELECT [IsDeleted] FROM {TABLE} WHERE [Id] == $1", UUIDOID)
 
 /* --- secret.c; no policy admits a row of the table --- */
 STORE_PLAN(PLAN_SECRETS_READ, STORE_OWNER | STORE_READ,
@@ -281,6 +281,9 @@ STORE_PLAN(PLAN_RESTORE_BELOW, STORE_BOOKS | STORE_QUIET | STORE_NEWEST,
 		   "UPDATE {TABLE} SET " LIVE " WHERE [ORG] == $1 AND [PARENT] == ANY ($2) AND [DeletionId] == $3 RETURNING [Id]",
 		   UUIDOID, UUIDARRAYOID, UUIDOID)
 
+STORE_PLAN(PLAN_LOCK_MARKED, STORE_OWNER,
+		   "SELECT FROM {TABLE} WHERE [ORG] == $1 AND [Id] == ANY ($2) ORDER BY [Id] FOR UPDATE",
+		   UUIDOID, UUIDARRAYOID)
 STORE_PLAN(PLAN_LEFT_BELOW, STORE_OWNER,
 		   "SELECT FROM {TABLE} WHERE [ORG] == $1 AND [PARENT] == ANY ($2) AND NOT [IsDeleted] LIMIT 1",
 		   UUIDOID, UUIDARRAYOID)
@@ -318,7 +321,7 @@ STORE_PLAN(PLAN_REASON_FORGET, STORE_BOOKS,
 /* --- deletions.c; $1 organization: a row for each deletion that still has rows in the table --- */
 #define DELETIONS(blocked, above) \
 	"SELECT d.[DeletionId], pg_catalog.count(*), pg_catalog.min(d.[DeletedAt])," \
-	" (pg_catalog.array_agg(DISTINCT d.[DeletedBy]) FILTER (WHERE d.[DeletedBy] IS NOT NULL))[1], " blocked \
+	" pg_catalog.max(d.[DeletedBy]::pg_catalog.text)::pg_catalog.uuid, " blocked \
 	" FROM {TABLE} d " above "WHERE d.[ORG] == $1 AND d.[DeletionId] IS NOT NULL GROUP BY 1"
 STORE_PLAN(PLAN_DELETIONS, STORE_OWNER | STORE_READ, DELETIONS("false", ""), UUIDOID)
 STORE_PLAN(PLAN_DELETIONS_BELOW, STORE_OWNER | STORE_READ,
@@ -329,11 +332,11 @@ STORE_PLAN(PLAN_REASONS, STORE_OWNER | STORE_READ,
 		   "SELECT [DeletionId], [Reason] FROM {DeletionReasons} WHERE [OrgId] == $1",
 		   UUIDOID)
 STORE_PLAN(PLAN_PURGES_BEGUN, STORE_OWNER | STORE_READ,
-		   "SELECT [DeletionId] FROM {PurgeReceipts} WHERE [OrgId] == $1 AND [DeletionId] IS NOT NULL",
+		   "SELECT pg_catalog.unnest([Unfinished]) FROM {PurgeReceipts} WHERE [OrgId] == $1",
 		   UUIDOID)
 
 /* --- restore.c, conflict.c; $1 organization, $2 deletion --- */
-STORE_PLAN(PLAN_RESTORE_COUNT, STORE_OWNER | STORE_READ,
+STORE_PLAN(PLAN_RESTORE_COUNT, STORE_OWNER | STORE_NEWEST,
 		   "SELECT pg_catalog.count(*) FROM {TABLE} WHERE [ORG] == $1 AND [DeletionId] == $2",
 		   UUIDOID, UUIDOID)
 STORE_PLAN(PLAN_RESTORE_ALL, STORE_BOOKS | STORE_QUIET | STORE_NEWEST,
@@ -356,14 +359,14 @@ STORE_PLAN(PLAN_PARENT_LOCK, STORE_OWNER,
 	"SELECT c.[Id], p.[Id], p.[DeletionId], pg_catalog.count(*) OVER () FROM {TABLE} c LEFT JOIN {ABOVE} p" \
 	" ON p.[ABOVEORG] == c.[ORG] AND p.[Id] == c.[PARENT] WHERE c.[ORG] == $1 AND " rows \
 	" AND (p.[Id] IS NULL OR p.[IsDeleted]" exempt ") ORDER BY c.[Id] LIMIT 10"
-STORE_PLAN(PLAN_PARENT_CONFLICTS, STORE_OWNER,
+STORE_PLAN(PLAN_PARENT_CONFLICTS, STORE_OWNER | STORE_NEWEST,
 		   PARENT_CONFLICTS("c.[DeletionId] == $2", " AND (p.[DeletionId] IS NULL OR NOT (p.[DeletionId] == $2))"),
 		   UUIDOID, UUIDOID)
-STORE_PLAN(PLAN_PARENT_CONFLICT, STORE_OWNER,
+STORE_PLAN(PLAN_PARENT_CONFLICT, STORE_OWNER | STORE_NEWEST,
 		   PARENT_CONFLICTS("c.[Id] == $2", ""),
 		   UUIDOID, UUIDOID)
-STORE_PLAN(PLAN_PURGE_BEGUN, STORE_OWNER | STORE_READ,
-		   "SELECT FROM {PurgeReceipts} WHERE [OrgId] == $1 AND [DeletionId] == $2 LIMIT 1",
+STORE_PLAN(PLAN_PURGE_BEGUN, STORE_OWNER | STORE_NEWEST,
+		   "SELECT FROM {PurgeReceipts} WHERE [OrgId] == $1 AND $2 == ANY ([Unfinished]) LIMIT 1",
 		   UUIDOID, UUIDOID)
 
 /*
@@ -383,14 +386,18 @@ STORE_PLAN(PLAN_PURGE_WINDOW, STORE_OWNER | STORE_READ,
 		   WINDOW_OF("FailureRecords", "OrgId") " UNION ALL " WINDOW_OF("AuditLogs", "OrgId") ") w ORDER BY 1 LIMIT $4",
 		   UUIDOID, UUIDOID, UUIDOID, INT8OID)
 /* $1 organization, $2, $3 deletion and id of the last row taken, $4 last deletion, $5 how many */
-#define PURGE_TAKE(more) \
-	"SELECT t.[Id], t.[DeletionId] FROM {TABLE} t WHERE t.[ORG] == $1" \
-	" AND ROW(t.[DeletionId], t.[Id]) OPERATOR(pg_catalog.>) ROW($2, $3) AND t.[DeletionId] OPERATOR(pg_catalog.<=) $4 AND t.[IsDeleted]" \
-	more " ORDER BY t.[DeletionId], t.[Id] LIMIT $5 FOR UPDATE OF t"
-STORE_PLAN(PLAN_PURGE_TAKE, STORE_OWNER, PURGE_TAKE(""), UUIDOID, UUIDOID, UUIDOID, UUIDOID, INT8OID)
-STORE_PLAN(PLAN_PURGE_TAKE_URLS, STORE_OWNER,
-		   PURGE_TAKE(" AND NOT EXISTS (SELECT FROM {AlbumTags} g WHERE g.[OrgId] == t.[ORG] AND g.[PublicUrlId] == t.[Id])"),
+STORE_PLAN(PLAN_PURGE_TAKE, STORE_OWNER,
+		   "SELECT t.[Id], t.[DeletionId] FROM {TABLE} t WHERE t.[ORG] == $1 AND ROW(t.[DeletionId], t.[Id])"
+		   " OPERATOR(pg_catalog.>) ROW($2, $3) AND t.[DeletionId] OPERATOR(pg_catalog.<=) $4 AND t.[IsDeleted]"
+		   " ORDER BY t.[DeletionId], t.[Id] LIMIT $5 FOR UPDATE OF t",
 		   UUIDOID, UUIDOID, UUIDOID, UUIDOID, INT8OID)
+/* what still hangs on rows that are to be taken: in a table of their children, and the stages of a public link */
+STORE_PLAN(PLAN_PURGE_HANGING, STORE_OWNER,
+		   "SELECT DISTINCT [PARENT] FROM {TABLE} WHERE [ORG] == $1 AND [PARENT] == ANY ($2)",
+		   UUIDOID, UUIDARRAYOID)
+STORE_PLAN(PLAN_PURGE_HANGING_ON_URL, STORE_OWNER,
+		   "SELECT DISTINCT [PublicUrlId] FROM {AlbumTags} WHERE [OrgId] == $1 AND [PublicUrlId] == ANY ($2)",
+		   UUIDOID, UUIDARRAYOID)
 STORE_PLAN(PLAN_PURGE_ROWS, STORE_BOOKS | STORE_QUIET,
 		   "DELETE FROM {TABLE} WHERE [ORG] == $1 AND [Id] == ANY ($2) AND [IsDeleted] AND [DeletionId] IS NOT NULL",
 		   UUIDOID, UUIDARRAYOID)
@@ -401,18 +408,23 @@ STORE_PLAN(PLAN_PURGE_REASONS, STORE_BOOKS,
 		   "DELETE FROM {DeletionReasons} WHERE [OrgId] == $1 AND [DeletionId] OPERATOR(pg_catalog.>) $2"
 		   " AND [DeletionId] OPERATOR(pg_catalog.<=) $3",
 		   UUIDOID, UUIDOID, UUIDOID)
-/* $1 organization, $2 run, $3 table, $4 rows, $5, $6 first and last id, $7 older than, $8 deletion that is taken in parts */
+/* $1 organization, $2 run, $3 table, $4 rows, $5, $6 first and last id, $7 older than, $8, $9 by whom */
 STORE_PLAN(PLAN_RECEIPT_ADD, STORE_BOOKS,
 		   "INSERT INTO {PurgeReceipts} AS r ([OrgId], [RunId], [TableName], [RowCount], [FirstId], [LastId], [OlderThan],"
-		   " [DeletionId], [PurgedBy], [UserId]) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+		   " [PurgedBy], [UserId]) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 		   " ON CONFLICT ([OrgId], [RunId], [TableName]) DO UPDATE SET"
 		   " [RowCount] = r.[RowCount] OPERATOR(pg_catalog.+) EXCLUDED.[RowCount], [Batches] = r.[Batches] OPERATOR(pg_catalog.+) 1,"
-		   " [FirstId] = LEAST(r.[FirstId], EXCLUDED.[FirstId]), [LastId] = GREATEST(r.[LastId], EXCLUDED.[LastId]),"
-		   " [DeletionId] = EXCLUDED.[DeletionId]",
-		   UUIDOID, UUIDOID, TEXTOID, INT8OID, UUIDOID, UUIDOID, TIMESTAMPTZOID, UUIDOID, TEXTOID, UUIDOID)
-STORE_PLAN(PLAN_RECEIPTS_PART, STORE_BOOKS,
-		   "UPDATE {PurgeReceipts} SET [DeletionId] = NULL WHERE [OrgId] == $1 AND [RunId] == $2 AND [DeletionId] IS NOT NULL",
-		   UUIDOID, UUIDOID)
+		   " [FirstId] = LEAST(r.[FirstId], EXCLUDED.[FirstId]), [LastId] = GREATEST(r.[LastId], EXCLUDED.[LastId])",
+		   UUIDOID, UUIDOID, TEXTOID, INT8OID, UUIDOID, UUIDOID, TIMESTAMPTZOID, TEXTOID, UUIDOID)
+/* $3 deletions of which a part is left, in all receipts of the run; or, $3 of which nothing is left any more */
+STORE_PLAN(PLAN_RECEIPTS_UNFINISHED, STORE_BOOKS,
+		   "UPDATE {PurgeReceipts} SET [Unfinished] = [Unfinished] OPERATOR(pg_catalog.||) $3"
+		   " WHERE [OrgId] == $1 AND [RunId] == $2 AND NOT ([Unfinished] OPERATOR(pg_catalog.@>) $3)",
+		   UUIDOID, UUIDOID, UUIDARRAYOID)
+STORE_PLAN(PLAN_RECEIPTS_FINISHED, STORE_BOOKS,
+		   "UPDATE {PurgeReceipts} SET [Unfinished] = pg_catalog.array_remove([Unfinished], $3)"
+		   " WHERE [OrgId] == $1 AND [RunId] == $2",
+		   UUIDOID, UUIDOID, UUIDOID)
 STORE_PLAN(PLAN_RECEIPTS_CLOSE, STORE_BOOKS,
 		   "UPDATE {PurgeReceipts} SET [State] = 'done', [FinishedAt] = pg_catalog.clock_timestamp()"
 		   " WHERE [OrgId] == $1 AND [RunId] == $2",
@@ -426,6 +438,7 @@ STORE_PLAN(PLAN_RECEIPTS, STORE_OWNER | STORE_READ,
 		   " [StartedAt], [FinishedAt], [PurgedBy]::pg_catalog.text, [UserId] FROM {PurgeReceipts} WHERE $1 IS NULL OR [OrgId] == $1"
 		   " ORDER BY [StartedAt], [OrgId], [TableName]",
 		   UUIDOID)
+STORE_PLAN(PLAN_ORGANIZATION_THERE, STORE_OWNER | STORE_READ, "SELECT FROM {Organizations} WHERE [Id] == $1", UUIDOID)
 STORE_PLAN(PLAN_RULE_READ, STORE_OWNER,
 		   "SELECT [KeepFor], [LegalHold], [HoldReason]::pg_catalog.text FROM {RetentionRules} WHERE [OrgId] == $1 FOR SHARE",
 		   UUIDOID)

@@ -5,15 +5,18 @@
  * - A batch is one transaction: at most so many rows, with the receipt that counts them, or nothing.
  * - A run is one CALL. It takes organization after organization, each one's deletions in their order, and within a
  *   deletion the children first. A run that was killed has done whole batches, and the next one goes on behind them.
+ * - An organization whose batch fails is left with a warning, and the others are purged; the error is raised at the end.
  */
 #include "photoflow.h"
 
+#include "access/xact.h"
 #include "catalog/pg_class.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "storage/lock.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 
 #include "deletion.h"
 #include "purge.h"
@@ -21,6 +24,7 @@
 
 #define NOTICE_EVERY_MS 1000
 #define MAX_BATCH 1000000
+#define MAX_ATTEMPTS 5
 
 static LOCKTAG runLock;
 
@@ -28,7 +32,9 @@ static void RequireProcedure(FunctionCallInfo fcinfo);
 static void ReadArguments(FunctionCallInfo fcinfo, Purge *purge);
 static pg_uuid_t *Organizations(FunctionCallInfo fcinfo, int *count);
 static void RunPurge(Purge *purge, const pg_uuid_t *orgs, int count, bool named);
-static void RunPart(Purge *purge, void (*part) (Purge *));
+static ErrorData *AttemptPart(Purge *purge, void (*part) (Purge *));
+static bool RunPart(Purge *purge, void (*part) (Purge *), bool named);
+pg_noreturn static void RefuseHeld(const Purge *purge);
 static void PurgeOrganization(Purge *purge, bool named);
 static void ReportProgress(Purge *purge, bool done);
 
@@ -71,26 +77,72 @@ Organizations(FunctionCallInfo fcinfo, int *count)
 	const pg_uuid_t *org = ContextRequireOrg();
 	const pg_uuid_t *named = PG_ARGISNULL(2) ? NULL : PG_GETARG_UUID_P(2);
 
-	if (org && named && !UuidEquals(org, named))
-		ereport(ERROR,
-				(errcode(ERRCODE_PF_NOT_FOUND),
-				 errmsg("organization %s not found", UuidText(named)),
-				 errdetail_internal("{\"entity\": \"Organization\", \"id\": \"%s\"}", UuidText(named)),
-				 errhint("Another one is set: SELECT photoflow.current_org().")));
+	if (named)
+		RequireOrganization(named);
 	return OrganizationsToWorkFor(named ? named : org, count);
 }
 
-/* Run a part in a transaction of its own. */
-static void
-RunPart(Purge *purge, void (*part) (Purge *))
+/* Run a part in a subtransaction; return the error after all of it is rolled back, in the caller's context. */
+static ErrorData *
+AttemptPart(Purge *purge, void (*part) (Purge *))
 {
-	MemoryContext caller = MemoryContextSwitchTo(purge->batchContext);
+	MemoryContext caller = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	ErrorData  *volatile error = NULL;
 
-	part(purge);
-	SPI_commit();
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(purge->batchContext);
+	PG_TRY();
+	{
+		part(purge);
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(caller);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
 	MemoryContextSwitchTo(caller);
-	MemoryContextReset(purge->batchContext);
-	CHECK_FOR_INTERRUPTS();
+	CurrentResourceOwner = owner;
+	return error;
+}
+
+/*
+ * Run a part in a transaction of its own; again, where somebody who restores had locked rows in another order. Return
+ * whether it was done; otherwise the error is kept, and raised if the part belongs to an organization that was named.
+ */
+static bool
+RunPart(Purge *purge, void (*part) (Purge *), bool named)
+{
+	ErrorData  *error = NULL;
+
+	for (int attempt = 0; attempt < MAX_ATTEMPTS; attempt++)
+	{
+		Purge		before = *purge;
+
+		error = AttemptPart(purge, part);
+		if (error)
+			*purge = before;
+		SPI_commit();
+		MemoryContextReset(purge->batchContext);
+		CHECK_FOR_INTERRUPTS();
+		if (error == NULL || !(error->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED ||
+							   error->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE))
+			break;
+	}
+	if (error == NULL)
+		return true;
+	if (named || error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+		ReThrowError(error);
+	ereport(WARNING,
+			(errcode(error->sqlerrcode),
+			 errmsg("organization %s is not purged to its end: %s", UuidText(&purge->org), error->message)));
+	if (purge->failure == NULL)
+		purge->failure = error;
+	return false;
 }
 
 /* At most once a second, and at the end. */
@@ -107,25 +159,33 @@ ReportProgress(Purge *purge, bool done)
 }
 
 static void
+RefuseHeld(const Purge *purge)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_PF_HARD_DELETE_REFUSED),
+			 errmsg("organization %s is under legal hold", UuidText(&purge->org)),
+			 errdetail_internal("{\"entity\": \"Organization\", \"id\": \"%s\"}", UuidText(&purge->org)),
+			 errhint("Nothing of it is purged until SELECT photoflow.set_legal_hold(org_id, false).")));
+}
+
+static void
 PurgeOrganization(Purge *purge, bool named)
 {
-	RunPart(purge, PurgeBegin);
+	if (!RunPart(purge, PurgeBegin, named))
+		return;
 	if (purge->held && named)
-		ereport(ERROR,
-				(errcode(ERRCODE_PF_HARD_DELETE_REFUSED),
-				 errmsg("organization %s is under legal hold", UuidText(&purge->org)),
-				 errdetail_internal("{\"entity\": \"Organization\", \"id\": \"%s\"}", UuidText(&purge->org)),
-				 errhint("Nothing of it is purged until SELECT photoflow.set_legal_hold(org_id, false).")));
+		RefuseHeld(purge);
 	while (!purge->held && !purge->finished)
 	{
-		RunPart(purge, PurgeBatch);
+		if (!RunPart(purge, PurgeBatch, named))
+			return;
 		ReportProgress(purge, false);
 	}
 	if (purge->held)
 		ereport(NOTICE, (errmsg("organization %s is under legal hold, and left as it is", UuidText(&purge->org))));
 	else if (purge->rows > 0)
 		ReportProgress(purge, true);
-	RunPart(purge, PurgeEnd);
+	(void) RunPart(purge, PurgeEnd, named);
 }
 
 static void
@@ -139,6 +199,8 @@ RunPurge(Purge *purge, const pg_uuid_t *orgs, int count, bool named)
 		purge->org = orgs[i];
 		PurgeOrganization(purge, named);
 	}
+	if (purge->failure)
+		ReThrowError(purge->failure);
 }
 
 PHOTOFLOW_FUNCTION(photoflow_purge)

@@ -18,9 +18,11 @@ typedef struct Purge
 	int64		batchSize;
 	Interval   *olderThan;
 	TimestampTz cutoff;			/* for this organization; deletions of that time and later stay */
-	pg_uuid_t	last;			/* the last deletion that is through */
-	bool		held;			/* a legal hold came in between */
-	bool		finished;		/* nothing is left */
+	pg_uuid_t	last;			/* the last deletion that is through in this pass */
+	bool		held;			/* a legal hold is on, or came in between */
+	bool		finished;		/* nothing is left to take */
+	bool		left;			/* rows were left in this pass since something hung on them */
+	bool		taken;			/* rows were taken in this pass */
 	bool		inParts;		/* `part` is larger than a batch and being taken in several */
 	pg_uuid_t	part;
 	bool		begun[SOFT_TABLE_COUNT];	/* rows of the part are taken behind this id */
@@ -28,6 +30,7 @@ typedef struct Purge
 	int64		rows;			/* of this organization, so far */
 	MemoryContext batchContext; /* emptied after each batch */
 	TimestampTz lastNotice;
+	ErrorData  *failure;		/* the first of an organization that could not be purged to its end */
 } Purge;
 
 extern void PurgeBegin(Purge *purge);

@@ -1,8 +1,10 @@
 /*
  * purgebatch.c: the transactions of purge().
  *
- * A batch takes whole deletions, as many as fit into it. One that is larger than a batch is taken in parts, and its
- * receipts say so until it is through: restore() does not bring back what is left of it.
+ * A batch takes whole deletions, as many as fit into it, children first. Two things leave a part of a deletion behind: it
+ * is larger than a batch, or something of another deletion still hangs on a row (of older data, or a stage on a public
+ * link). The receipts name such deletions: restore() does not bring back what is left of them. Rows that were left
+ * are looked at again in another pass, as long as passes take anything.
  */
 #include "photoflow.h"
 
@@ -15,23 +17,26 @@
 #include "store.h"
 #include "tenant.h"
 
-/* Rows of one table that a batch takes. */
-typedef struct Taken
+/* A row that a batch may take. */
+typedef struct Candidate
 {
-	pg_uuid_t  *ids;
-	int			count;
-	pg_uuid_t	first;
-	pg_uuid_t	last;
-	pg_uuid_t	deletion;		/* of the last row */
-} Taken;
+	pg_uuid_t	id;
+	pg_uuid_t	deletion;
+} Candidate;
 
 static bool FindWindow(Purge *purge, pg_uuid_t *end);
 static void TakeWindow(Purge *purge, const pg_uuid_t *end);
 static bool TakePart(Purge *purge);
+static void NextPass(Purge *purge);
 static int	TakeRows(Purge *purge, SoftTableId table, const pg_uuid_t *end, int64 limit);
-static void DeleteRows(Purge *purge, SoftTableId table, pg_uuid_t *ids, int count);
+static int	LeaveHanging(Purge *purge, SoftTableId table, Candidate *rows, int count);
+static int	LeaveNamed(Purge *purge, StorePlan plan, SoftTableId child, Candidate *rows, int count);
+static void DeleteRows(Purge *purge, SoftTableId table, const Candidate *rows, int count);
+static Datum IdArray(const Candidate *rows, int count);
 static void PurgeHistory(Purge *purge, Datum albums);
 static void WriteReceipt(Purge *purge, const char *table, int64 rows, const pg_uuid_t *first, const pg_uuid_t *last);
+static void WriteUnfinished(Purge *purge, const pg_uuid_t *deletion);
+static void WriteFinished(Purge *purge, const pg_uuid_t *deletion);
 static bool ReadRule(Purge *purge);
 
 /* Work out how long this organization keeps its rows, now; return false under a legal hold. */
@@ -64,7 +69,7 @@ PurgeBegin(Purge *purge)
 	memset(&purge->last, 0, sizeof(purge->last));
 	purge->cutoff = 0;
 	purge->rows = 0;
-	purge->finished = purge->inParts = false;
+	purge->finished = purge->inParts = purge->left = purge->taken = false;
 	TenantEnter(&scope, &purge->org);
 	if (ReadRule(purge))
 		(void) StoreRun(PLAN_RECEIPTS_ABANDON, values, NULL);
@@ -90,23 +95,26 @@ PurgeBatch(Purge *purge)
 	pg_uuid_t	end;
 
 	TenantEnter(&scope, &purge->org);
-	LockOrganizationForRestore(&purge->org);
+	LockOrganization(&purge->org, ExclusiveLock);
 	if (ReadRule(purge))
 	{
-		if (!purge->inParts && !FindWindow(purge, &end))
-			purge->finished = true;
-		else if (!purge->inParts)
+		if (purge->inParts)
+			purge->inParts = TakePart(purge);
+		else if (FindWindow(purge, &end))
 			TakeWindow(purge, &end);
-		else if (!TakePart(purge))
-		{
-			Datum		values[2] = {UUIDPGetDatum(&purge->org), UUIDPGetDatum(&purge->run)};
-
-			(void) StoreRun(PLAN_RECEIPTS_PART, values, NULL);
-			purge->last = purge->part;
-			purge->inParts = false;
-		}
+		else
+			NextPass(purge);
 	}
 	TenantLeave(&scope);
+}
+
+/* Look once more at what was left, unless this pass has taken nothing that it could hang on. */
+static void
+NextPass(Purge *purge)
+{
+	purge->finished = !(purge->left && purge->taken);
+	purge->left = purge->taken = false;
+	memset(&purge->last, 0, sizeof(purge->last));
 }
 
 /* Find the last of the deletions that fit into a batch; one that does not is taken in parts. Return false at the end. */
@@ -137,7 +145,7 @@ FindWindow(Purge *purge, pg_uuid_t *end)
 	return true;
 }
 
-/* Take whole deletions, children first. */
+/* Take whole deletions, children first; or begin with one that is taken in parts. */
 static void
 TakeWindow(Purge *purge, const pg_uuid_t *end)
 {
@@ -145,7 +153,7 @@ TakeWindow(Purge *purge, const pg_uuid_t *end)
 
 	if (purge->inParts)
 	{
-		(void) TakePart(purge);
+		purge->inParts = TakePart(purge);
 		return;
 	}
 	for (int table = SOFT_TABLE_COUNT - 1; table >= 0; table--)
@@ -154,20 +162,30 @@ TakeWindow(Purge *purge, const pg_uuid_t *end)
 	purge->last = *end;
 }
 
-/* Take a batch of one large deletion; return false when nothing is left of it. */
+/* Take a batch of one large deletion; return false when it is through. */
 static bool
 TakePart(Purge *purge)
 {
 	Datum		values[3] = {UUIDPGetDatum(&purge->org), UUIDPGetDatum(&purge->last), UUIDPGetDatum(&purge->part)};
+	bool		left = purge->left;
 
 	for (int table = SOFT_TABLE_COUNT - 1; table >= 0; table--)
 		if (TakeRows(purge, table, &purge->part, purge->batchSize) > 0)
+		{
+			WriteUnfinished(purge, &purge->part);
 			return true;
+		}
 	(void) StoreRun(PLAN_PURGE_REASONS, values, NULL);
+	if (!left)
+		WriteFinished(purge, &purge->part);
+	purge->last = purge->part;
 	return false;
 }
 
-/* Delete rows of deletions that come next, to `end`; return how many. Of a part, behind those that were taken before. */
+/*
+ * Delete rows of deletions that come next, to `end`; of a part, behind those that were looked at before. Return how many
+ * were looked at: those that something hangs on are left.
+ */
 static int
 TakeRows(Purge *purge, SoftTableId table, const pg_uuid_t *end, int64 limit)
 {
@@ -175,29 +193,81 @@ TakeRows(Purge *purge, SoftTableId table, const pg_uuid_t *end, int64 limit)
 	bool		behind = purge->inParts && purge->begun[table];
 	Datum		values[5] = {UUIDPGetDatum(&purge->org), UUIDPGetDatum(behind ? &purge->part : &purge->last),
 	UUIDPGetDatum(behind ? &purge->lastIds[table] : &greatest), UUIDPGetDatum(end), Int64GetDatum(limit)};
-	int			count = (int) StoreRunOn(table == SOFT_PUBLIC_URLS ? PLAN_PURGE_TAKE_URLS : PLAN_PURGE_TAKE, table, values, NULL);
-	pg_uuid_t  *ids;
+	int			count = (int) StoreRunOn(PLAN_PURGE_TAKE, table, values, NULL);
+	Candidate  *rows = palloc(sizeof(Candidate) * Max(count, 1));
+	int			kept;
 
+	for (int i = 0; i < count; i++)
+	{
+		rows[i].id = *StoreUuid(i, 1);
+		rows[i].deletion = *StoreUuid(i, 2);
+	}
+	SPI_freetuptable(SPI_tuptable);
 	if (count == 0)
 		return 0;
-	ids = palloc(sizeof(pg_uuid_t) * count);
-	for (int i = 0; i < count; i++)
-		ids[i] = *StoreUuid(i, 1);
-	SPI_freetuptable(SPI_tuptable);
 	purge->begun[table] = true;
-	purge->lastIds[table] = ids[count - 1];
-	DeleteRows(purge, table, ids, count);
+	purge->lastIds[table] = rows[count - 1].id;
+	qsort(rows, count, sizeof(Candidate), UuidCompare);
+	kept = LeaveHanging(purge, table, rows, count);
+	if (kept > 0)
+		DeleteRows(purge, table, rows, kept);
 	return count;
 }
 
-static void
-DeleteRows(Purge *purge, SoftTableId table, pg_uuid_t *ids, int count)
+/* Take out of the rows, ordered by id, those that something hangs on; return how many are left to take. */
+static int
+LeaveHanging(Purge *purge, SoftTableId table, Candidate *rows, int count)
 {
-	Datum		values[2] = {UUIDPGetDatum(&purge->org)};
+	for (int child = table + 1; child < SOFT_TABLE_COUNT; child++)
+		if (softTables[child].parent == table)
+			count = LeaveNamed(purge, PLAN_PURGE_HANGING, child, rows, count);
+	if (table == SOFT_PUBLIC_URLS)
+		count = LeaveNamed(purge, PLAN_PURGE_HANGING_ON_URL, SOFT_ALBUM_TAGS, rows, count);
+	return count;
+}
+
+/* Take out those that a plan names. */
+static int
+LeaveNamed(Purge *purge, StorePlan plan, SoftTableId child, Candidate *rows, int count)
+{
+	Datum		values[2] = {UUIDPGetDatum(&purge->org), IdArray(rows, count)};
+	int			named = count > 0 ? (int) StoreRunOn(plan, child, values, NULL) : 0;
+	pg_uuid_t  *ids = palloc(sizeof(pg_uuid_t) * Max(named, 1));
+	int			kept = 0;
+
+	if (named == 0)
+		return count;
+	for (int i = 0; i < named; i++)
+		ids[i] = *StoreUuid(i, 1);
+	qsort(ids, named, sizeof(pg_uuid_t), UuidCompare);
+	for (int i = 0; i < count; i++)
+	{
+		if (bsearch(&rows[i].id, ids, named, sizeof(pg_uuid_t), UuidCompare) == NULL)
+			rows[kept++] = rows[i];
+		else
+			WriteUnfinished(purge, &rows[i].deletion);
+	}
+	purge->left = true;
+	return kept;
+}
+
+static Datum
+IdArray(const Candidate *rows, int count)
+{
+	pg_uuid_t  *ids = palloc(sizeof(pg_uuid_t) * Max(count, 1));
+
+	for (int i = 0; i < count; i++)
+		ids[i] = rows[i].id;
+	return UuidArray(ids, count);
+}
+
+/* Really delete rows, ordered by id. */
+static void
+DeleteRows(Purge *purge, SoftTableId table, const Candidate *rows, int count)
+{
+	Datum		values[2] = {UUIDPGetDatum(&purge->org), IdArray(rows, count)};
 	uint64		deleted;
 
-	qsort(ids, count, sizeof(pg_uuid_t), UuidCompare);
-	values[1] = UuidArray(ids, count);
 	if (table == SOFT_ALBUMS)
 		PurgeHistory(purge, values[1]);
 	deleted = StoreRunOn(PLAN_PURGE_ROWS, table, values, NULL);
@@ -206,7 +276,7 @@ DeleteRows(Purge *purge, SoftTableId table, pg_uuid_t *ids, int count)
 				(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
 				 errmsg("%d of %d rows of \"%s\" could not be purged", count - (int) deleted, count, softTables[table].name),
 				 errhint("A BEFORE DELETE trigger or a policy keeps them.")));
-	WriteReceipt(purge, softTables[table].name, (int64) deleted, &ids[0], &ids[count - 1]);
+	WriteReceipt(purge, softTables[table].name, (int64) deleted, &rows[0].id, &rows[count - 1].id);
 }
 
 /* The history of an album goes with it. */
@@ -238,11 +308,29 @@ static void
 WriteReceipt(Purge *purge, const char *table, int64 rows, const pg_uuid_t *first, const pg_uuid_t *last)
 {
 	const pg_uuid_t *user = ContextUser();
-	Datum		values[10] = {UUIDPGetDatum(&purge->org), UUIDPGetDatum(&purge->run), CStringGetTextDatum(table), Int64GetDatum(rows),
-	UUIDPGetDatum(first), UUIDPGetDatum(last), TimestampTzGetDatum(purge->cutoff), UUIDPGetDatum(&purge->part),
+	Datum		values[9] = {UUIDPGetDatum(&purge->org), UUIDPGetDatum(&purge->run), CStringGetTextDatum(table), Int64GetDatum(rows),
+	UUIDPGetDatum(first), UUIDPGetDatum(last), TimestampTzGetDatum(purge->cutoff),
 	CStringGetTextDatum(GetUserNameFromId(GetUserId(), false)), UUIDPGetDatum(user)};
-	char		nulls[10] = {' ', ' ', ' ', ' ', ' ', ' ', ' ', purge->inParts ? ' ' : 'n', ' ', user ? ' ' : 'n'};
+	char		nulls[9] = {' ', ' ', ' ', ' ', ' ', ' ', ' ', ' ', user ? ' ' : 'n'};
 
 	(void) StoreRun(PLAN_RECEIPT_ADD, values, nulls);
 	purge->rows += rows;
+	purge->taken = true;
+}
+
+/* Write into the receipts of this run that a part of a deletion is left; where it has taken nothing, nothing is. */
+static void
+WriteUnfinished(Purge *purge, const pg_uuid_t *deletion)
+{
+	Datum		values[3] = {UUIDPGetDatum(&purge->org), UUIDPGetDatum(&purge->run), UuidArray(deletion, 1)};
+
+	(void) StoreRun(PLAN_RECEIPTS_UNFINISHED, values, NULL);
+}
+
+static void
+WriteFinished(Purge *purge, const pg_uuid_t *deletion)
+{
+	Datum		values[3] = {UUIDPGetDatum(&purge->org), UUIDPGetDatum(&purge->run), UUIDPGetDatum(deletion)};
+
+	(void) StoreRun(PLAN_RECEIPTS_FINISHED, values, NULL);
 }

@@ -4,8 +4,8 @@
  * Words:
  * - A conflict is what keeps a row from coming back (conflict.c). With one of them nothing is written.
  *
- * One restore() of an organization runs at a time, and no batch of purge() beside it: both hold the organization's
- * lock, so that a deletion is never half purged and half restored.
+ * Locks, until the end of the transaction: who restores holds the organization's lock shared, a batch of purge()
+ * exclusively, so that a deletion is never half purged and half restored. Two restore() of one deletion take turns.
  */
 #include "photoflow.h"
 
@@ -37,13 +37,33 @@ static int64 FindConflicts(List *parts, const pg_uuid_t *deletion, Conflicts *al
 static void RestorePartOf(RestorePart *part, const pg_uuid_t *deletion);
 static void ReturnParts(ReturnSetInfo *result, const List *parts);
 
-/* Wait until nobody else restores or purges rows of an organization; until the end of the transaction. */
+/* Wait until nobody purges an organization (ShareLock), or restores or purges it (ExclusiveLock). */
 void
-LockOrganizationForRestore(const pg_uuid_t *org)
+LockOrganization(const pg_uuid_t *org, LOCKMODE mode)
 {
-	uint32		key = hash_bytes(org->data, UUID_LEN);	/* two of the same key wait for each other as well */
+	/* two organizations of the same key wait for each other as well */
+	LockDatabaseObject(InstallationGet()->albums, hash_bytes(org->data, UUID_LEN), 0, mode);
+}
 
-	LockDatabaseObject(InstallationGet()->albums, key, 0, ExclusiveLock);
+static void
+LockDeletion(const pg_uuid_t *deletion)
+{
+	LockDatabaseObject(InstallationGet()->albums, hash_bytes(deletion->data, UUID_LEN), 2, ExclusiveLock);
+}
+
+/* Raise PF005 unless there is such an organization, and it is the one that is set where one is. */
+void
+RequireOrganization(const pg_uuid_t *named)
+{
+	const pg_uuid_t *org = ContextRequireOrg();
+	Datum		values[1] = {UUIDPGetDatum(named)};
+
+	if ((org && !UuidEquals(org, named)) || StoreRun(PLAN_ORGANIZATION_THERE, values, NULL) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_PF_NOT_FOUND),
+				 errmsg("organization %s not found", UuidText(named)),
+				 errdetail_internal("{\"entity\": \"Organization\", \"id\": \"%s\"}", UuidText(named)),
+				 errhint("Check the id, and the organization you work for: SELECT photoflow.current_org().")));
 }
 
 /* Return the organization that is set, or all of them where none is. In the SPI context. */
@@ -129,10 +149,17 @@ static void
 RestorePartOf(RestorePart *part, const pg_uuid_t *deletion)
 {
 	Datum		values[2] = {UUIDPGetDatum(part->org), UUIDPGetDatum(deletion)};
+	int64		counted = part->rows;
 	TenantScope scope;
 
 	TenantEnter(&scope, part->org);
 	part->rows = (int64) StoreRunOn(PLAN_RESTORE_ALL, part->table, values, NULL);
+	if (part->rows != counted)
+		ereport(ERROR,
+				(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+				 errmsg(INT64_FORMAT " of " INT64_FORMAT " rows of \"%s\" would not come back", counted - part->rows, counted,
+						softTables[part->table].name),
+				 errhint("A BEFORE UPDATE trigger or a policy keeps them, or somebody brought them back in this moment: try again.")));
 	(void) StoreRun(PLAN_REASON_FORGET, values, NULL);
 	TenantLeave(&scope);
 }
@@ -173,9 +200,10 @@ PHOTOFLOW_FUNCTION(photoflow_restore)
 	orgs = OrganizationsToWorkFor(org, &count);
 	parts = FindParts(orgs, count, deletion);
 	RequireParts(parts, deletion);
+	LockDeletion(deletion);
 	foreach(cell, parts)
-		LockOrganizationForRestore(((RestorePart *) lfirst(cell))->org);
-	/* as it is now that we have the lock */
+		LockOrganization(((RestorePart *) lfirst(cell))->org, ShareLock);
+	/* as it is now that we have the locks */
 	parts = FindParts(orgs, count, deletion);
 	RequireParts(parts, deletion);
 	if (FindConflicts(parts, deletion, &all) > 0 && !dryRun)

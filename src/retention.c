@@ -37,18 +37,11 @@ RetentionRead(const pg_uuid_t *org, RetentionRule *rule)
 static const pg_uuid_t *
 OrganizationArgument(FunctionCallInfo fcinfo)
 {
-	const pg_uuid_t *org = ContextRequireOrg();
-	const pg_uuid_t *named;
-
 	RequireArgument(fcinfo, 0, "org_id", "Give the id of an organization.");
-	named = PG_GETARG_UUID_P(0);
-	if (org && !UuidEquals(org, named))
-		ereport(ERROR,
-				(errcode(ERRCODE_PF_NOT_FOUND),
-				 errmsg("organization %s not found", UuidText(named)),
-				 errdetail_internal("{\"entity\": \"Organization\", \"id\": \"%s\"}", UuidText(named)),
-				 errhint("Another one is set: SELECT photoflow.current_org().")));
-	return named;
+	StoreBegin();
+	RequireOrganization(PG_GETARG_UUID_P(0));
+	StoreEnd();
+	return PG_GETARG_UUID_P(0);
 }
 
 /* A batch of purge() that is running is waited for; the next one reads what we write. */
@@ -59,7 +52,7 @@ WriteRule(StorePlan plan, const pg_uuid_t *org, Datum *values, const char *nulls
 
 	StoreBegin();
 	TenantEnter(&scope, org);
-	LockOrganizationForRestore(org);
+	LockOrganization(org, ExclusiveLock);
 	(void) StoreRun(plan, values, nulls);
 	TenantLeave(&scope);
 	StoreEnd();
@@ -77,6 +70,10 @@ PHOTOFLOW_FUNCTION(photoflow_set_retention)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("\"keep_for\" must not be negative"),
 				 errhint("Say how long deleted rows are kept at least, for example '1 year', or NULL for no rule.")));
+	/* so that it is an error now, and not of every purge() */
+	if (!PG_ARGISNULL(1))
+		(void) DirectFunctionCall2(timestamptz_mi_interval, TimestampTzGetDatum(GetCurrentTimestamp() - 1000 * USECS_PER_DAY * 365),
+								   values[1]);
 	WriteRule(PLAN_RULE_KEEP, org, values, nulls);
 	PG_RETURN_VOID();
 }
@@ -125,5 +122,6 @@ PHOTOFLOW_FUNCTION(photoflow_list_retention)
 
 PHOTOFLOW_FUNCTION(photoflow_list_purge_receipts)
 {
+	InstallationRequire(softTables[SOFT_ALBUMS].name, ACL_SELECT);
 	return ReturnRows(fcinfo, PLAN_RECEIPTS);
 }

@@ -112,33 +112,46 @@ SoftColumnsFind(Relation relation, const char *orgColumn, SoftColumns *columns)
 }
 
 /*
- * Return where a trigger's relation has its columns, which is a table of ours as the trigger's argument says; on anybody
- * else's the cascade would run in the owner's name for him. Raise 39P01, or PF040 where a column is missing.
+ * Find where a trigger's relation has its columns, which is a table of ours as the trigger's argument says. Return false
+ * for anybody else's: the cascade would run in the owner's name for him.
  */
-const SoftColumns *
-SoftColumnsOf(Relation relation, const char *tableName)
+bool
+SoftColumnsLookup(Relation relation, const char *tableName, SoftColumns *columns)
 {
 	SoftTableId table;
-	SoftColumns found;
 
 	for (int i = 0; i < SOFT_TABLE_COUNT; i++)
 		if (kept[i].relation == RelationGetRelid(relation))
-			return &kept[i];
+		{
+			*columns = kept[i];
+			return true;
+		}
 	table = tableName ? SoftTableByName(tableName) : SOFT_NONE;
 	if (table == SOFT_NONE || !InstallationOwnsTable(RelationGetRelid(relation)))
+		return false;
+	SoftColumnsFind(relation, softTables[table].orgColumn, columns);
+	columns->table = table;
+	nextKept = (nextKept + 1) % SOFT_TABLE_COUNT;
+	kept[nextKept] = *columns;
+	return true;
+}
+
+/* The same; raise 39P01 where it is no table of ours, PF040 where a column is missing. */
+SoftColumns
+SoftColumnsOf(Relation relation, const char *tableName)
+{
+	SoftColumns columns;
+
+	if (!SoftColumnsLookup(relation, tableName, &columns))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("photoflow's triggers of deletions are for photoflow's tables only"),
 				 errhint("SELECT photoflow.attach() puts them where they belong.")));
-	SoftColumnsFind(relation, softTables[table].orgColumn, &found);
-	found.table = table;
-	if (found.id <= 0 || found.org <= 0 || found.isDeleted <= 0 || found.deletedAt <= 0 || found.deletedBy <= 0 ||
-		found.deletionId <= 0)
+	if (columns.id <= 0 || columns.org <= 0 || columns.isDeleted <= 0 || columns.deletedAt <= 0 ||
+		columns.deletedBy <= 0 || columns.deletionId <= 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_PF_TABLES_OUT_OF_DATE),
 				 errmsg("table \"%s\" lacks a column of soft delete", RelationGetRelationName(relation)),
 				 errhint("Run CALL photoflow.migrate().")));
-	nextKept = (nextKept + 1) % SOFT_TABLE_COUNT;
-	kept[nextKept] = found;
-	return &kept[nextKept];
+	return columns;
 }

@@ -99,7 +99,13 @@ StoreRunOn(StorePlan plan, SoftTableId table, const Datum *values, const char *n
 	if (plans[plan][table] == NULL)
 		plans[plan][table] = PreparePlan(plan, table, NameStr(where->schema));
 	result = ExecutePlan(plans[plan][table], flags, unconstify(Datum *, values), nulls);
+	quiet = false;
 	SetUserIdAndSecContext(user, context);
+	if (result == SPI_OK_REWRITTEN)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("a rule makes something else of a statement of photoflow's"),
+				 errhint("Drop the rule on the data table; a trigger can do what it does.")));
 	if (gucLevel > 0)
 		AtEOXact_GUC(true, gucLevel);
 	if (result < 0)
@@ -125,14 +131,10 @@ ExecutePlan(SPIPlanPtr plan, int flags, Datum *values, const char *nulls)
 	return SPI_execute_plan(plan, values, nulls, (flags & STORE_READ) != 0, 0);
 }
 
-/* Until the statement starts; nothing of a user's runs before that. */
-bool
-StoreIsQuiet(void)
-{
-	return quiet;
-}
-
-/* The same, for the statement that starts now; the ones that it brings about are not. */
+/*
+ * Say whether the statement that is being planned, or that starts with a plan it has, is a quiet one. What comes after it
+ * is not: its own planning may run a user's functions, and it fires a user's triggers.
+ */
 bool
 StoreTakeQuiet(void)
 {

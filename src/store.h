@@ -54,8 +54,7 @@ extern void StoreEnd(void);
 extern uint64 StoreRun(StorePlan plan, const Datum *values, const char *nulls);
 extern uint64 StoreRunOn(StorePlan plan, SoftTableId table, const Datum *values, const char *nulls);
 
-/* whether the statement that is planned, or starts, is one of STORE_QUIET; for the hooks of soft delete */
-extern bool StoreIsQuiet(void);
+/* whether what is planned now is a statement of STORE_QUIET; asked once, by the first that is planned or started */
 extern bool StoreTakeQuiet(void);
 
 /* the rows of the last StoreRun(); columns count from 1 */

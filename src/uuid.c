@@ -91,7 +91,8 @@ UuidV7(pg_uuid_t *result)
 void
 UuidV7Of(TimestampTz time, uint64 low, pg_uuid_t *result)
 {
-	int64		us = Max(time + (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY, 0);
+	int64		epoch = (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY;
+	int64		us = Min(Max(time, -epoch), (INT64CONST(1) << 48) * 1000 - 1 - epoch) + epoch;	/* in 48 bits of milliseconds */
 	uint64		high = pg_hton64(((uint64) (us / 1000) << 16) | 0x7000 | (uint64) (us % 1000 * 4096 / 1000));
 
 	low = pg_hton64(VARIANT_BITS | (low & LOW_62_BITS));
