@@ -21,30 +21,35 @@ END $$;
 
 -- photoflow's triggers beside those of plpgsql.sql, by the names of their functions
 INSERT INTO bench.triggers
-SELECT p.proname, pg_get_triggerdef(t.oid), 'photoflow' FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
-WHERE t.tgrelid = '"Albums"'::regclass AND p.pronamespace = 'photoflow'::regnamespace;
+SELECT p.proname, pg_get_triggerdef(t.oid), 'photoflow', t.tgrelid FROM pg_trigger AS t JOIN pg_proc AS p ON p.oid = t.tgfoid
+WHERE p.pronamespace = 'photoflow'::regnamespace;
 
--- Leaves exactly these triggers on "Albums": those named, all of photoflow, or none. Foreign keys and indexes stay, also
--- for the bare statement. A disabled trigger would cost a little, so they are dropped.
-CREATE PROCEDURE bench.use(VARIADIC names text[]) LANGUAGE plpgsql AS $$
+-- Leaves exactly these triggers on some tables: those named, all of photoflow, or none. Foreign keys and indexes stay,
+-- also for the bare statement. A disabled trigger would cost a little, so they are dropped.
+CREATE PROCEDURE bench.use_on(relations regclass[], names text[]) LANGUAGE plpgsql AS $$
 DECLARE
 	wanted text;
 	command text;
 BEGIN
-	FOR command IN SELECT format('DROP TRIGGER %I ON "Albums"', tgname) FROM pg_trigger
-		WHERE tgrelid = '"Albums"'::regclass AND NOT tgisinternal
+	FOR command IN SELECT format('DROP TRIGGER %I ON %s', tgname, tgrelid::regclass) FROM pg_trigger
+		WHERE tgrelid = ANY (relations) AND NOT tgisinternal
 	LOOP
 		EXECUTE command;
 	END LOOP;
 	FOREACH wanted IN ARRAY array_remove(names, 'none') LOOP
-		IF NOT EXISTS (SELECT FROM bench.triggers WHERE wanted IN (name, owner)) THEN
+		IF NOT EXISTS (SELECT FROM bench.triggers WHERE wanted IN (name, owner) AND relation = ANY (relations)) THEN
 			RAISE EXCEPTION 'there is no trigger %', wanted;
 		END IF;
-		FOR command IN SELECT definition FROM bench.triggers WHERE wanted IN (name, owner) LOOP
+		FOR command IN SELECT definition FROM bench.triggers WHERE wanted IN (name, owner) AND relation = ANY (relations) LOOP
 			EXECUTE command;
 		END LOOP;
 	END LOOP;
 	COMMIT;
+END $$;
+
+CREATE PROCEDURE bench.use(VARIADIC names text[]) LANGUAGE plpgsql AS $$
+BEGIN
+	CALL bench.use_on(ARRAY['"Albums"'::regclass], names);
 END $$;
 
 -- A variant that has not done the work is not measured.

@@ -1,5 +1,7 @@
--- plpgsql.sql: what a good developer writes without photoflow: rules, history, fire and sync in PL/pgSQL.
-CREATE TABLE bench.triggers (name text, definition text, owner text NOT NULL DEFAULT 'bench');
+-- plpgsql.sql: what a good developer writes without photoflow: rules, history, fire, sync and deletion in PL/pgSQL.
+CREATE TABLE bench.triggers (
+	name text, definition text, owner text NOT NULL DEFAULT 'bench', relation regclass NOT NULL DEFAULT '"Albums"'
+);
 
 CREATE TABLE bench.edges (
 	version int, from_state int, to_state int, trigger text, roles text[],
@@ -132,3 +134,26 @@ BEGIN
 	WHERE "OrgId" = org AND "AlbumTagId" = tag AND NOT "IsDeleted" AND "ExternalId" <> ALL (listed);
 	GET DIAGNOSTICS removed = ROW_COUNT;
 END $$;
+
+-- Soft delete: who deletes a row sets the four columns, and what is below follows by statement -----------------------
+
+CREATE TEMP TABLE cascades AS SELECT * FROM (VALUES
+	('Albums'::text, 'AlbumTags'::text, 'AlbumId'::text), ('AlbumTags', 'PhotoProcs', 'AlbumTagId'),
+	('PhotoProcs', 'PhotoComments', 'PhotoProcId'), ('PhotoProcs', 'PhotoLikes', 'PhotoProcId')) AS c (parent, child, key);
+
+SELECT format($template$
+	CREATE FUNCTION bench.%I() RETURNS trigger LANGUAGE plpgsql AS $$
+	BEGIN
+		UPDATE %I AS c
+		SET "IsDeleted" = true, "DeletedAt" = n."DeletedAt", "DeletedBy" = n."DeletedBy", "DeletionId" = n."DeletionId"
+		FROM old_rows AS o JOIN new_rows AS n ON n."Id" = o."Id"
+		WHERE n."IsDeleted" AND NOT o."IsDeleted" AND c."OrgId" = n."OrgId" AND c.%I = n."Id" AND NOT c."IsDeleted";
+		RETURN NULL;
+	END $$ $template$, 'cascade to ' || child, child, key)
+FROM cascades \gexec
+
+INSERT INTO bench.triggers (name, relation, definition)
+SELECT 'cascade', format('%I', parent)::regclass, format('CREATE TRIGGER %1$I AFTER UPDATE ON %2$I
+	REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION bench.%1$I()',
+	'cascade to ' || child, parent)
+FROM cascades;

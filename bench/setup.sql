@@ -19,6 +19,10 @@ BEGIN
 	RETURN split_part(pg_read_file('/proc/self/schedstat'), ' ', 1)::bigint;
 END $$;
 
+-- ids that can be written down, in the order of n
+CREATE FUNCTION bench.uuid(kind int, n int) RETURNS uuid LANGUAGE sql IMMUTABLE
+	RETURN ('00000000-0000-4000-800' || kind || '-' || lpad(n::text, 12, '0'))::uuid;
+
 CREATE TABLE bench.results (
 	"case" text, part text, variant text, round int, us numeric, wal numeric,
 	position int GENERATED ALWAYS AS IDENTITY

@@ -4,9 +4,7 @@ SELECT photoflow.grant_app('bench_app') \g /dev/null
 GRANT USAGE ON SCHEMA bench TO bench_app;
 CREATE EXTENSION IF NOT EXISTS pgcrypto;
 
--- ids that can be written down: organization o, its album a of 10, its stage; 1,000 photos in each
-CREATE FUNCTION bench.uuid(kind int, n int) RETURNS uuid LANGUAGE sql IMMUTABLE
-	RETURN ('00000000-0000-4000-800' || kind || '-' || lpad(n::text, 12, '0'))::uuid;
+-- organization o, its album a of 10, its stage; 1,000 photos in each
 CREATE PROCEDURE bench.fill_organizations(photos int) LANGUAGE plpgsql AS $$
 BEGIN
 	SET LOCAL session_replication_role = replica;
@@ -206,6 +204,7 @@ BEGIN
 			IF round > 0 THEN
 				CALL bench.record('tenancy', 'import of 10,000', variant, round, rows, since);
 			END IF;
+			SET LOCAL session_replication_role = replica;	-- which really deletes
 			DELETE FROM "PhotoProcs" WHERE "FileName" LIKE 'NEW\_%' AND "OrgId" = org;
 			COMMIT;
 		END LOOP;

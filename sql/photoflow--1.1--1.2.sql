@@ -158,7 +158,7 @@ CREATE FUNCTION photoflow.mark_deletion()
 REVOKE ALL ON FUNCTION photoflow.mark_deletion() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION photoflow.mark_deletion() TO PUBLIC;
 COMMENT ON FUNCTION photoflow.mark_deletion() IS
-'Trigger. BEFORE UPDATE OF "IsDeleted" FOR EACH ROW: writes "DeletedAt", "DeletedBy" and "DeletionId" beside the flag; leaves rows alone that are deleted already; refuses to bring back what has conflicts (PF022).';
+'Trigger. BEFORE DELETE OR UPDATE OF "IsDeleted" FOR EACH ROW: writes "DeletedAt", "DeletedBy" and "DeletionId" beside the flag; leaves rows alone that are deleted already; refuses to bring back what has conflicts (PF022), and to really delete (PF020) but for the owner with photoflow.hard_delete. Where it stands and is enabled, DELETE is planned as an UPDATE that marks.';
 
 CREATE FUNCTION photoflow.collect_deletion()
 	RETURNS trigger
@@ -177,15 +177,6 @@ REVOKE ALL ON FUNCTION photoflow.cascade_deletion() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION photoflow.cascade_deletion() TO PUBLIC;
 COMMENT ON FUNCTION photoflow.cascade_deletion() IS
 'Trigger. AFTER UPDATE FOR EACH STATEMENT: lets what is below deleted or restored rows follow them.';
-
-CREATE FUNCTION photoflow.refuse_hard_delete()
-	RETURNS trigger
-	LANGUAGE c
-	AS 'MODULE_PATHNAME', 'photoflow_refuse_hard_delete';
-REVOKE ALL ON FUNCTION photoflow.refuse_hard_delete() FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION photoflow.refuse_hard_delete() TO PUBLIC;
-COMMENT ON FUNCTION photoflow.refuse_hard_delete() IS
-'Trigger. BEFORE DELETE FOR EACH ROW: PF020, but for the owner with photoflow.hard_delete. Where it stands and is enabled, DELETE is planned as an UPDATE that marks.';
 
 -- Table steps. One table a step, its strongest lock first. Columns come first, then indexes, then the triggers that write
 -- them, then the rows that were deleted before.
@@ -413,113 +404,93 @@ $count$);
 
 INSERT INTO photoflow.table_steps (step, version, kind, description, sql) VALUES
 (64, '1.2', 'attach', 'rows of Organizations are deleted softly', $step$
-CREATE OR REPLACE TRIGGER "zz_PhotoflowDeletionMark" BEFORE UPDATE OF "IsDeleted" ON {schema}."Organizations"
-	FOR EACH ROW EXECUTE FUNCTION photoflow.mark_deletion('Organizations');
+CREATE OR REPLACE TRIGGER "zz_PhotoflowDeletionMark" BEFORE DELETE OR UPDATE OF "IsDeleted" ON {schema}."Organizations"
+	FOR EACH ROW EXECUTE FUNCTION photoflow.mark_deletion();
 CREATE OR REPLACE TRIGGER "00_PhotoflowDeletionCollect" AFTER UPDATE ON {schema}."Organizations"
-	FOR EACH ROW EXECUTE FUNCTION photoflow.collect_deletion('Organizations');
+	FOR EACH ROW EXECUTE FUNCTION photoflow.collect_deletion();
 CREATE OR REPLACE TRIGGER "00_PhotoflowDeletionCascade" AFTER UPDATE ON {schema}."Organizations"
-	FOR EACH STATEMENT EXECUTE FUNCTION photoflow.cascade_deletion('Organizations');
-CREATE OR REPLACE TRIGGER "00_PhotoflowHardDelete" BEFORE DELETE ON {schema}."Organizations"
-	FOR EACH ROW EXECUTE FUNCTION photoflow.refuse_hard_delete('Organizations');
+	FOR EACH STATEMENT EXECUTE FUNCTION photoflow.cascade_deletion();
 $step$),
 
 (65, '1.2', 'attach', 'rows of Users are deleted softly', $step$
-CREATE OR REPLACE TRIGGER "zz_PhotoflowDeletionMark" BEFORE UPDATE OF "IsDeleted" ON {schema}."Users"
-	FOR EACH ROW EXECUTE FUNCTION photoflow.mark_deletion('Users');
+CREATE OR REPLACE TRIGGER "zz_PhotoflowDeletionMark" BEFORE DELETE OR UPDATE OF "IsDeleted" ON {schema}."Users"
+	FOR EACH ROW EXECUTE FUNCTION photoflow.mark_deletion();
 CREATE OR REPLACE TRIGGER "00_PhotoflowDeletionCollect" AFTER UPDATE ON {schema}."Users"
-	FOR EACH ROW EXECUTE FUNCTION photoflow.collect_deletion('Users');
+	FOR EACH ROW EXECUTE FUNCTION photoflow.collect_deletion();
 CREATE OR REPLACE TRIGGER "00_PhotoflowDeletionCascade" AFTER UPDATE ON {schema}."Users"
-	FOR EACH STATEMENT EXECUTE FUNCTION photoflow.cascade_deletion('Users');
-CREATE OR REPLACE TRIGGER "00_PhotoflowHardDelete" BEFORE DELETE ON {schema}."Users"
-	FOR EACH ROW EXECUTE FUNCTION photoflow.refuse_hard_delete('Users');
+	FOR EACH STATEMENT EXECUTE FUNCTION photoflow.cascade_deletion();
 $step$),
 
 (66, '1.2', 'attach', 'rows of PublicUrls are deleted softly', $step$
-CREATE OR REPLACE TRIGGER "zz_PhotoflowDeletionMark" BEFORE UPDATE OF "IsDeleted" ON {schema}."PublicUrls"
-	FOR EACH ROW EXECUTE FUNCTION photoflow.mark_deletion('PublicUrls');
+CREATE OR REPLACE TRIGGER "zz_PhotoflowDeletionMark" BEFORE DELETE OR UPDATE OF "IsDeleted" ON {schema}."PublicUrls"
+	FOR EACH ROW EXECUTE FUNCTION photoflow.mark_deletion();
 CREATE OR REPLACE TRIGGER "00_PhotoflowDeletionCollect" AFTER UPDATE ON {schema}."PublicUrls"
-	FOR EACH ROW EXECUTE FUNCTION photoflow.collect_deletion('PublicUrls');
+	FOR EACH ROW EXECUTE FUNCTION photoflow.collect_deletion();
 CREATE OR REPLACE TRIGGER "00_PhotoflowDeletionCascade" AFTER UPDATE ON {schema}."PublicUrls"
-	FOR EACH STATEMENT EXECUTE FUNCTION photoflow.cascade_deletion('PublicUrls');
-CREATE OR REPLACE TRIGGER "00_PhotoflowHardDelete" BEFORE DELETE ON {schema}."PublicUrls"
-	FOR EACH ROW EXECUTE FUNCTION photoflow.refuse_hard_delete('PublicUrls');
+	FOR EACH STATEMENT EXECUTE FUNCTION photoflow.cascade_deletion();
 $step$),
 
 (67, '1.2', 'attach', 'rows of Albums are deleted softly', $step$
-CREATE OR REPLACE TRIGGER "zz_PhotoflowDeletionMark" BEFORE UPDATE OF "IsDeleted" ON {schema}."Albums"
-	FOR EACH ROW EXECUTE FUNCTION photoflow.mark_deletion('Albums');
+CREATE OR REPLACE TRIGGER "zz_PhotoflowDeletionMark" BEFORE DELETE OR UPDATE OF "IsDeleted" ON {schema}."Albums"
+	FOR EACH ROW EXECUTE FUNCTION photoflow.mark_deletion();
 CREATE OR REPLACE TRIGGER "00_PhotoflowDeletionCollect" AFTER UPDATE ON {schema}."Albums"
-	FOR EACH ROW EXECUTE FUNCTION photoflow.collect_deletion('Albums');
+	FOR EACH ROW EXECUTE FUNCTION photoflow.collect_deletion();
 CREATE OR REPLACE TRIGGER "00_PhotoflowDeletionCascade" AFTER UPDATE ON {schema}."Albums"
-	FOR EACH STATEMENT EXECUTE FUNCTION photoflow.cascade_deletion('Albums');
-CREATE OR REPLACE TRIGGER "00_PhotoflowHardDelete" BEFORE DELETE ON {schema}."Albums"
-	FOR EACH ROW EXECUTE FUNCTION photoflow.refuse_hard_delete('Albums');
+	FOR EACH STATEMENT EXECUTE FUNCTION photoflow.cascade_deletion();
 $step$),
 
 (68, '1.2', 'attach', 'rows of AlbumTags are deleted softly', $step$
-CREATE OR REPLACE TRIGGER "zz_PhotoflowDeletionMark" BEFORE UPDATE OF "IsDeleted" ON {schema}."AlbumTags"
-	FOR EACH ROW EXECUTE FUNCTION photoflow.mark_deletion('AlbumTags');
+CREATE OR REPLACE TRIGGER "zz_PhotoflowDeletionMark" BEFORE DELETE OR UPDATE OF "IsDeleted" ON {schema}."AlbumTags"
+	FOR EACH ROW EXECUTE FUNCTION photoflow.mark_deletion();
 CREATE OR REPLACE TRIGGER "00_PhotoflowDeletionCollect" AFTER UPDATE ON {schema}."AlbumTags"
-	FOR EACH ROW EXECUTE FUNCTION photoflow.collect_deletion('AlbumTags');
+	FOR EACH ROW EXECUTE FUNCTION photoflow.collect_deletion();
 CREATE OR REPLACE TRIGGER "00_PhotoflowDeletionCascade" AFTER UPDATE ON {schema}."AlbumTags"
-	FOR EACH STATEMENT EXECUTE FUNCTION photoflow.cascade_deletion('AlbumTags');
-CREATE OR REPLACE TRIGGER "00_PhotoflowHardDelete" BEFORE DELETE ON {schema}."AlbumTags"
-	FOR EACH ROW EXECUTE FUNCTION photoflow.refuse_hard_delete('AlbumTags');
+	FOR EACH STATEMENT EXECUTE FUNCTION photoflow.cascade_deletion();
 $step$),
 
 (69, '1.2', 'attach', 'rows of PhotoProcs are deleted softly', $step$
-CREATE OR REPLACE TRIGGER "zz_PhotoflowDeletionMark" BEFORE UPDATE OF "IsDeleted" ON {schema}."PhotoProcs"
-	FOR EACH ROW EXECUTE FUNCTION photoflow.mark_deletion('PhotoProcs');
+CREATE OR REPLACE TRIGGER "zz_PhotoflowDeletionMark" BEFORE DELETE OR UPDATE OF "IsDeleted" ON {schema}."PhotoProcs"
+	FOR EACH ROW EXECUTE FUNCTION photoflow.mark_deletion();
 CREATE OR REPLACE TRIGGER "00_PhotoflowDeletionCollect" AFTER UPDATE ON {schema}."PhotoProcs"
-	FOR EACH ROW EXECUTE FUNCTION photoflow.collect_deletion('PhotoProcs');
+	FOR EACH ROW EXECUTE FUNCTION photoflow.collect_deletion();
 CREATE OR REPLACE TRIGGER "00_PhotoflowDeletionCascade" AFTER UPDATE ON {schema}."PhotoProcs"
-	FOR EACH STATEMENT EXECUTE FUNCTION photoflow.cascade_deletion('PhotoProcs');
-CREATE OR REPLACE TRIGGER "00_PhotoflowHardDelete" BEFORE DELETE ON {schema}."PhotoProcs"
-	FOR EACH ROW EXECUTE FUNCTION photoflow.refuse_hard_delete('PhotoProcs');
+	FOR EACH STATEMENT EXECUTE FUNCTION photoflow.cascade_deletion();
 $step$),
 
 (70, '1.2', 'attach', 'rows of PhotoComments are deleted softly', $step$
-CREATE OR REPLACE TRIGGER "zz_PhotoflowDeletionMark" BEFORE UPDATE OF "IsDeleted" ON {schema}."PhotoComments"
-	FOR EACH ROW EXECUTE FUNCTION photoflow.mark_deletion('PhotoComments');
+CREATE OR REPLACE TRIGGER "zz_PhotoflowDeletionMark" BEFORE DELETE OR UPDATE OF "IsDeleted" ON {schema}."PhotoComments"
+	FOR EACH ROW EXECUTE FUNCTION photoflow.mark_deletion();
 CREATE OR REPLACE TRIGGER "00_PhotoflowDeletionCollect" AFTER UPDATE ON {schema}."PhotoComments"
-	FOR EACH ROW EXECUTE FUNCTION photoflow.collect_deletion('PhotoComments');
+	FOR EACH ROW EXECUTE FUNCTION photoflow.collect_deletion();
 CREATE OR REPLACE TRIGGER "00_PhotoflowDeletionCascade" AFTER UPDATE ON {schema}."PhotoComments"
-	FOR EACH STATEMENT EXECUTE FUNCTION photoflow.cascade_deletion('PhotoComments');
-CREATE OR REPLACE TRIGGER "00_PhotoflowHardDelete" BEFORE DELETE ON {schema}."PhotoComments"
-	FOR EACH ROW EXECUTE FUNCTION photoflow.refuse_hard_delete('PhotoComments');
+	FOR EACH STATEMENT EXECUTE FUNCTION photoflow.cascade_deletion();
 $step$),
 
 (71, '1.2', 'attach', 'rows of PhotoLikes are deleted softly', $step$
-CREATE OR REPLACE TRIGGER "zz_PhotoflowDeletionMark" BEFORE UPDATE OF "IsDeleted" ON {schema}."PhotoLikes"
-	FOR EACH ROW EXECUTE FUNCTION photoflow.mark_deletion('PhotoLikes');
+CREATE OR REPLACE TRIGGER "zz_PhotoflowDeletionMark" BEFORE DELETE OR UPDATE OF "IsDeleted" ON {schema}."PhotoLikes"
+	FOR EACH ROW EXECUTE FUNCTION photoflow.mark_deletion();
 CREATE OR REPLACE TRIGGER "00_PhotoflowDeletionCollect" AFTER UPDATE ON {schema}."PhotoLikes"
-	FOR EACH ROW EXECUTE FUNCTION photoflow.collect_deletion('PhotoLikes');
+	FOR EACH ROW EXECUTE FUNCTION photoflow.collect_deletion();
 CREATE OR REPLACE TRIGGER "00_PhotoflowDeletionCascade" AFTER UPDATE ON {schema}."PhotoLikes"
-	FOR EACH STATEMENT EXECUTE FUNCTION photoflow.cascade_deletion('PhotoLikes');
-CREATE OR REPLACE TRIGGER "00_PhotoflowHardDelete" BEFORE DELETE ON {schema}."PhotoLikes"
-	FOR EACH ROW EXECUTE FUNCTION photoflow.refuse_hard_delete('PhotoLikes');
+	FOR EACH STATEMENT EXECUTE FUNCTION photoflow.cascade_deletion();
 $step$),
 
 (72, '1.2', 'attach', 'rows of FailureRecords are deleted softly', $step$
-CREATE OR REPLACE TRIGGER "zz_PhotoflowDeletionMark" BEFORE UPDATE OF "IsDeleted" ON {schema}."FailureRecords"
-	FOR EACH ROW EXECUTE FUNCTION photoflow.mark_deletion('FailureRecords');
+CREATE OR REPLACE TRIGGER "zz_PhotoflowDeletionMark" BEFORE DELETE OR UPDATE OF "IsDeleted" ON {schema}."FailureRecords"
+	FOR EACH ROW EXECUTE FUNCTION photoflow.mark_deletion();
 CREATE OR REPLACE TRIGGER "00_PhotoflowDeletionCollect" AFTER UPDATE ON {schema}."FailureRecords"
-	FOR EACH ROW EXECUTE FUNCTION photoflow.collect_deletion('FailureRecords');
+	FOR EACH ROW EXECUTE FUNCTION photoflow.collect_deletion();
 CREATE OR REPLACE TRIGGER "00_PhotoflowDeletionCascade" AFTER UPDATE ON {schema}."FailureRecords"
-	FOR EACH STATEMENT EXECUTE FUNCTION photoflow.cascade_deletion('FailureRecords');
-CREATE OR REPLACE TRIGGER "00_PhotoflowHardDelete" BEFORE DELETE ON {schema}."FailureRecords"
-	FOR EACH ROW EXECUTE FUNCTION photoflow.refuse_hard_delete('FailureRecords');
+	FOR EACH STATEMENT EXECUTE FUNCTION photoflow.cascade_deletion();
 $step$),
 
 (73, '1.2', 'attach', 'rows of AuditLogs are deleted softly', $step$
-CREATE OR REPLACE TRIGGER "zz_PhotoflowDeletionMark" BEFORE UPDATE OF "IsDeleted" ON {schema}."AuditLogs"
-	FOR EACH ROW EXECUTE FUNCTION photoflow.mark_deletion('AuditLogs');
+CREATE OR REPLACE TRIGGER "zz_PhotoflowDeletionMark" BEFORE DELETE OR UPDATE OF "IsDeleted" ON {schema}."AuditLogs"
+	FOR EACH ROW EXECUTE FUNCTION photoflow.mark_deletion();
 CREATE OR REPLACE TRIGGER "00_PhotoflowDeletionCollect" AFTER UPDATE ON {schema}."AuditLogs"
-	FOR EACH ROW EXECUTE FUNCTION photoflow.collect_deletion('AuditLogs');
+	FOR EACH ROW EXECUTE FUNCTION photoflow.collect_deletion();
 CREATE OR REPLACE TRIGGER "00_PhotoflowDeletionCascade" AFTER UPDATE ON {schema}."AuditLogs"
-	FOR EACH STATEMENT EXECUTE FUNCTION photoflow.cascade_deletion('AuditLogs');
-CREATE OR REPLACE TRIGGER "00_PhotoflowHardDelete" BEFORE DELETE ON {schema}."AuditLogs"
-	FOR EACH ROW EXECUTE FUNCTION photoflow.refuse_hard_delete('AuditLogs');
+	FOR EACH STATEMENT EXECUTE FUNCTION photoflow.cascade_deletion();
 $step$);
 
 INSERT INTO photoflow.table_steps (step, version, kind, description, sql, count_sql) VALUES

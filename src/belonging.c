@@ -258,7 +258,7 @@ NewRowIsDeleted(TriggerData *trigger)
 	bool		isNull;
 	bool		isDeleted;
 
-	if (!SoftColumnsLookup(trigger->tg_relation, table, &columns) || columns.isDeleted <= 0)
+	if (!SoftColumnsLookup(trigger->tg_relation, &columns) || columns.isDeleted <= 0)
 		return false;
 	isDeleted = DatumGetBool(heap_getattr(trigger->tg_trigtuple, columns.isDeleted, desc, &isNull)) && !isNull;
 	if (isDeleted && !ContextIsOwner())

@@ -27,6 +27,9 @@
 /* of so many parents are the children marked at once, where the children have children: their ids are held in memory */
 #define PARENTS_AT_ONCE 256
 
+/* for so few parents it is cheaper to look into the index than to start a statement that may find nothing */
+#define PARENTS_TO_PROBE 4
+
 /* Rows of one table and organization, all of one deletion. */
 typedef struct RowSet
 {
@@ -135,12 +138,17 @@ static void
 DescendTo(SoftTableId child, const RowSet *parents, int first, int count, const pg_uuid_t *org, const Deletion *deletion,
 		  bool restored)
 {
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "photoflow cascade", ALLOCSET_DEFAULT_SIZES);
-	MemoryContext caller = MemoryContextSwitchTo(context);
-	Datum		ids = UuidArray(parents->ids + first, count);
+	MemoryContext context;
+	MemoryContext caller;
+	Datum		ids;
 	RowSet	   *found = NULL;
 	uint64		changed;
 
+	if (count <= PARENTS_TO_PROBE && !MayHaveChildren(child, org, parents->ids + first, count))
+		return;
+	context = AllocSetContextCreate(CurrentMemoryContext, "photoflow cascade", ALLOCSET_DEFAULT_SIZES);
+	caller = MemoryContextSwitchTo(context);
+	ids = UuidArray(parents->ids + first, count);
 	StoreBegin();
 	changed = restored ? RestoreBelow(child, org, ids, deletion) : MarkBelow(child, org, ids, deletion);
 	if (changed > 0 && SoftTableHasChildren(child))

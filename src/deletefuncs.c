@@ -55,7 +55,6 @@ DeleteFunctionsFind(void)
 	functionsKnown = true;		/* a change that is heard of meanwhile takes it back */
 	if (!functionsThere)
 		return NULL;
-	functions.refuseHardDelete = FindFunction("refuse_hard_delete", 0, NULL);
 	functions.markDeletion = FindFunction("mark_deletion", 0, NULL);
 	functions.collectDeletion = FindFunction("collect_deletion", 0, NULL);
 	functions.cascadeDeletion = FindFunction("cascade_deletion", 0, NULL);

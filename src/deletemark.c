@@ -1,12 +1,12 @@
 /*
  * deletemark.c: the triggers that mark, freeze and collect, whatever planned the statement.
  *
- *     CREATE TRIGGER "zz_PhotoflowDeletionMark" BEFORE UPDATE OF "IsDeleted" ON "Albums"
- *         FOR EACH ROW EXECUTE FUNCTION photoflow.mark_deletion('Albums')
+ *     CREATE TRIGGER "zz_PhotoflowDeletionMark" BEFORE DELETE OR UPDATE OF "IsDeleted" ON "Albums"
+ *         FOR EACH ROW EXECUTE FUNCTION photoflow.mark_deletion()
  *     CREATE TRIGGER "00_PhotoflowDeletionCollect" AFTER UPDATE ON "Albums"
- *         FOR EACH ROW EXECUTE FUNCTION photoflow.collect_deletion('Albums')
+ *         FOR EACH ROW EXECUTE FUNCTION photoflow.collect_deletion()
  *     CREATE TRIGGER "00_PhotoflowDeletionCascade" AFTER UPDATE ON "Albums"
- *         FOR EACH STATEMENT EXECUTE FUNCTION photoflow.cascade_deletion('Albums')
+ *         FOR EACH STATEMENT EXECUTE FUNCTION photoflow.cascade_deletion()
  *
  * The first one comes after the user's own, and sees what they have made of the row. A row that is marked already is
  * left out of an UPDATE that marks: the older deletion keeps it, and the number of rows is that of those deleted.
@@ -38,18 +38,11 @@ typedef struct RowMarks
 	bool		hasBy;
 } RowMarks;
 
-static SoftColumns ColumnsOf(TriggerData *trigger);
 static bool ReadUuid(TupleTableSlot *slot, AttrNumber number, pg_uuid_t *value);
 static void ReadMarks(TupleTableSlot *slot, const SoftColumns *columns, RowMarks *marks);
 static HeapTuple SetMarks(TriggerData *trigger, const SoftColumns *columns, const Deletion *deletion);
 static void RequireRestorable(SoftTableId table, const RowMarks *before);
 static void CollectChange(TriggerData *trigger, SoftTableId table, const RowMarks *before, const RowMarks *after);
-
-static SoftColumns
-ColumnsOf(TriggerData *trigger)
-{
-	return SoftColumnsOf(trigger->tg_relation, trigger->tg_trigger->tgnargs == 1 ? trigger->tg_trigger->tgargs[0] : NULL);
-}
 
 static bool
 ReadUuid(TupleTableSlot *slot, AttrNumber number, pg_uuid_t *value)
@@ -109,11 +102,21 @@ RequireRestorable(SoftTableId table, const RowMarks *before)
 
 PHOTOFLOW_FUNCTION(photoflow_mark_deletion)
 {
-	TriggerData *trigger = RequireTrigger(fcinfo, "mark_deletion", BEFORE_UPDATE_ROW, "BEFORE UPDATE FOR EACH ROW");
-	SoftColumns columns = ColumnsOf(trigger);
+	bool		deletes = CALLED_AS_TRIGGER(fcinfo) && TRIGGER_FIRED_BY_DELETE(((TriggerData *) fcinfo->context)->tg_event);
+	TriggerData *trigger = RequireTrigger(fcinfo, "mark_deletion", deletes ? BEFORE_DELETE_ROW : BEFORE_UPDATE_ROW,
+										  "BEFORE DELETE OR UPDATE FOR EACH ROW");
+	SoftColumns columns;
 	RowMarks	before;
 	bool		isNull;
-	bool		isDeleted = DatumGetBool(slot_getattr(trigger->tg_newslot, columns.isDeleted, &isNull));
+	bool		isDeleted;
+
+	if (deletes)
+	{
+		RefuseHardDelete(trigger);
+		return PointerGetDatum(trigger->tg_trigtuple);
+	}
+	columns = SoftColumnsOf(trigger->tg_relation);
+	isDeleted = DatumGetBool(slot_getattr(trigger->tg_newslot, columns.isDeleted, &isNull));
 
 	if (isNull)
 		return PointerGetDatum(trigger->tg_newtuple);	/* NOT NULL is the table's to say */
@@ -165,7 +168,7 @@ CollectChange(TriggerData *trigger, SoftTableId table, const RowMarks *before, c
 PHOTOFLOW_FUNCTION(photoflow_collect_deletion)
 {
 	TriggerData *trigger = RequireTrigger(fcinfo, "collect_deletion", AFTER_UPDATE_ROW, "AFTER UPDATE FOR EACH ROW");
-	SoftColumns columns = ColumnsOf(trigger);
+	SoftColumns columns = SoftColumnsOf(trigger->tg_relation);
 	RowMarks	before;
 	RowMarks	after;
 

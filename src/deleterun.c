@@ -18,6 +18,8 @@
 #include "deleterun.h"
 #include "store.h"
 
+#define OUR_TRIGGERS 3
+
 static ExecutorStart_hook_type previousStart = NULL;
 static ExecutorRun_hook_type previousRun = NULL;
 static DeleteFrame *frame = NULL;
@@ -26,9 +28,10 @@ static void StartStatement(QueryDesc *query, int flags);
 static void RunNext(EXECUTOR_RUN_PARAMETERS);
 static void RunStatement(EXECUTOR_RUN_PARAMETERS);
 static bool Modifies(const QueryDesc *query);
+static bool IsOurs(const Trigger *trigger, const DeleteFunctions *functions);
+static bool IsNeedless(const Trigger *trigger, int marks, const DeleteFunctions *functions);
+static void AddFlags(TriggerDesc *flags, int16 type);
 static void SwitchTriggersOff(TriggerDesc *triggers, int marks);
-static bool HasForeignBefore(const TriggerDesc *triggers, const DeleteFunctions *functions);
-static bool HasTriggers(const TriggerDesc *triggers, int16 event, int16 level, int16 timing);
 
 void
 DeleteRunInitialize(void)
@@ -51,66 +54,61 @@ Modifies(const QueryDesc *query)
 	return query->operation != CMD_SELECT || query->plannedstmt->hasModifyingCTE;
 }
 
+/* Say whether a trigger is ours, of those that a plan may make needless. */
 static bool
-HasTriggers(const TriggerDesc *triggers, int16 event, int16 level, int16 timing)
+IsOurs(const Trigger *trigger, const DeleteFunctions *functions)
 {
-	for (int i = 0; i < triggers->numtriggers; i++)
-	{
-		Trigger    *trigger = &triggers->triggers[i];
+	return trigger->tgfoid == functions->markDeletion || trigger->tgfoid == functions->collectDeletion ||
+		trigger->tgfoid == functions->cascadeDeletion;
+}
 
-		if (trigger->tgenabled != TRIGGER_DISABLED && TRIGGER_TYPE_MATCHES(trigger->tgtype, level, timing, event))
-			return true;
-	}
-	return false;
+/* Say whether a trigger of ours has nothing to do for a plan: what marks has still to be collected. */
+static bool
+IsNeedless(const Trigger *trigger, int marks, const DeleteFunctions *functions)
+{
+	return trigger->tgfoid == functions->markDeletion || (marks & (DELETE_PLAN_CHECKED | DELETE_PLAN_QUIET)) != 0;
+}
+
+/* Add what a trigger is to the flags by which the executor knows whether to look into the list, and lock a row for it. */
+static void
+AddFlags(TriggerDesc *flags, int16 type)
+{
+	flags->trig_update_before_row |= TRIGGER_TYPE_MATCHES(type, TRIGGER_TYPE_ROW, TRIGGER_TYPE_BEFORE, TRIGGER_TYPE_UPDATE);
+	flags->trig_update_after_row |= TRIGGER_TYPE_MATCHES(type, TRIGGER_TYPE_ROW, TRIGGER_TYPE_AFTER, TRIGGER_TYPE_UPDATE);
+	flags->trig_update_after_statement |=
+		TRIGGER_TYPE_MATCHES(type, TRIGGER_TYPE_STATEMENT, TRIGGER_TYPE_AFTER, TRIGGER_TYPE_UPDATE);
+	flags->trig_delete_before_row |= TRIGGER_TYPE_MATCHES(type, TRIGGER_TYPE_ROW, TRIGGER_TYPE_BEFORE, TRIGGER_TYPE_DELETE);
 }
 
 /*
- * Say whether a BEFORE trigger of a user's may make something else of the rows than the plan knows. A RI trigger, or
- * one of ours, changes nothing.
+ * Switch off what a plan has made needless, in the executor's copy of a table's triggers. Not where a BEFORE trigger of a
+ * user's may make something else of the rows than the plan knows; photoflow's own statements look for that themselves.
  */
-static bool
-HasForeignBefore(const TriggerDesc *triggers, const DeleteFunctions *functions)
-{
-	for (int i = 0; i < triggers->numtriggers; i++)
-	{
-		const Trigger *trigger = &triggers->triggers[i];
-
-		if (TRIGGER_TYPE_MATCHES(trigger->tgtype, TRIGGER_TYPE_ROW, TRIGGER_TYPE_BEFORE, TRIGGER_TYPE_UPDATE) &&
-			trigger->tgfoid != functions->markDeletion)
-			return true;
-	}
-	return false;
-}
-
-/* The flags say whether the executor looks into the list at all, and locks a row for it first. */
 static void
 SwitchTriggersOff(TriggerDesc *triggers, int marks)
 {
 	const DeleteFunctions *functions = DeleteFunctionsFind();
-	bool		quiet = (marks & DELETE_PLAN_QUIET) != 0;
-	bool		any = false;
+	TriggerDesc flags = {0};
+	Trigger    *needless[OUR_TRIGGERS];
+	int			count = 0;
 
-	if (functions == NULL || (!quiet && HasForeignBefore(triggers, functions)))
-		return;
-	for (int i = 0; i < triggers->numtriggers; i++)
+	for (int i = 0; functions && i < triggers->numtriggers; i++)
 	{
 		Trigger    *trigger = &triggers->triggers[i];
-		bool		checks = trigger->tgfoid == functions->collectDeletion || trigger->tgfoid == functions->cascadeDeletion;
 
-		if (trigger->tgfoid == functions->markDeletion || (checks && (quiet || (marks & DELETE_PLAN_CHECKED))) ||
-			(quiet && trigger->tgfoid == functions->refuseHardDelete))
-		{
-			trigger->tgenabled = TRIGGER_DISABLED;
-			any = true;
-		}
+		if (count < OUR_TRIGGERS && IsOurs(trigger, functions) && IsNeedless(trigger, marks, functions))
+			needless[count++] = trigger;
+		else
+			AddFlags(&flags, trigger->tgtype);
 	}
-	if (!any)
+	if (count == 0 || (flags.trig_update_before_row && (marks & DELETE_PLAN_QUIET) == 0))
 		return;
-	triggers->trig_update_before_row = HasTriggers(triggers, TRIGGER_TYPE_UPDATE, TRIGGER_TYPE_ROW, TRIGGER_TYPE_BEFORE);
-	triggers->trig_update_after_row = HasTriggers(triggers, TRIGGER_TYPE_UPDATE, TRIGGER_TYPE_ROW, TRIGGER_TYPE_AFTER);
-	triggers->trig_update_after_statement =
-		HasTriggers(triggers, TRIGGER_TYPE_UPDATE, TRIGGER_TYPE_STATEMENT, TRIGGER_TYPE_AFTER);
-	triggers->trig_delete_before_row = HasTriggers(triggers, TRIGGER_TYPE_DELETE, TRIGGER_TYPE_ROW, TRIGGER_TYPE_BEFORE);
+	for (int i = 0; i < count; i++)
+		needless[i]->tgenabled = TRIGGER_DISABLED;
+	triggers->trig_update_before_row = flags.trig_update_before_row;
+	triggers->trig_update_after_row = flags.trig_update_after_row;
+	triggers->trig_update_after_statement = flags.trig_update_after_statement;
+	triggers->trig_delete_before_row = flags.trig_delete_before_row;
 }
 
 static void

@@ -192,20 +192,17 @@ RequireUnmarked(TriggerData *trigger)
 		RefuseMarkedRow(RelationGetRelationName(trigger->tg_relation), NULL);
 }
 
-/*
- * A DELETE comes here when it could not be turned, for whatever reason; purge() switches the trigger off.
- *     CREATE TRIGGER .. BEFORE DELETE ON "Albums" FOR EACH ROW EXECUTE FUNCTION photoflow.refuse_hard_delete('Albums')
- */
-PHOTOFLOW_FUNCTION(photoflow_refuse_hard_delete)
+/* Refuse a DELETE that could not be turned, for whatever reason; it goes on where it may. */
+void
+RefuseHardDelete(TriggerData *trigger)
 {
-	TriggerData *trigger = RequireTrigger(fcinfo, "refuse_hard_delete", BEFORE_DELETE_ROW, "BEFORE DELETE FOR EACH ROW");
 	const char *table = RelationGetRelationName(trigger->tg_relation);
 	JsonText	detail;
 
 	if (IsMoved(trigger))
 		RequireUnmarked(trigger);
 	if (IsMoved(trigger) || HardDeleteAllowed())
-		return PointerGetDatum(trigger->tg_trigtuple);
+		return;
 	JsonBegin(&detail);
 	JsonAddText(&detail, "table", table);
 	ereport(ERROR,

@@ -52,6 +52,8 @@ extern void DeletionGive(Deletion *deletion);
 extern void DeletionEndFrameless(void);
 extern const Deletion *DeletionOfRow(const pg_uuid_t *id, TimestampTz at, const pg_uuid_t *by);
 
+struct TriggerData;
+extern void RefuseHardDelete(struct TriggerData *trigger);
 pg_noreturn extern void RefuseMarkedRow(const char *table, const pg_uuid_t *id);
 
 /* deletemark.c */
@@ -61,6 +63,10 @@ pg_noreturn extern void RefuseBooks(const char *table);
 extern void CollectInitialize(void);
 extern void CollectRow(const CollectedRow *row);
 extern void CollectFlush(void);
+
+/* childprobe.c */
+extern void ChildProbeInitialize(void);
+extern bool MayHaveChildren(SoftTableId child, const pg_uuid_t *org, const pg_uuid_t *parents, int count);
 
 /* cascade.c */
 extern void CascadeRows(CollectedRow *rows, int count);
@@ -84,7 +90,6 @@ extern void HardDeleteDefineSetting(void);
 /* deletefuncs.c */
 typedef struct DeleteFunctions
 {
-	Oid			refuseHardDelete;
 	Oid			markDeletion;
 	Oid			collectDeletion;
 	Oid			cascadeDeletion;

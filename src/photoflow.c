@@ -39,6 +39,7 @@ _PG_init(void)
 	HistoryInitialize();
 	SoftTableInitialize();
 	DeletionInitialize();
+	ChildProbeInitialize();
 	CollectInitialize();
 	DeleteFunctionsInitialize();
 	DeletePlanInitialize();

@@ -290,20 +290,18 @@ STORE_PLAN(PLAN_LEFT_BELOW, STORE_OWNER,
 
 /* --- softdelete.c --- */
 STORE_PLAN(PLAN_SOFT_FIND, STORE_OWNER | STORE_READ,
-		   "SELECT [Id], [ORG] FROM {TABLE} WHERE [Id] == ANY ($1) AND [ORG] == $2",
+		   "SELECT [Id], [ORG], [PARENT] FROM {TABLE} WHERE [Id] == ANY ($1) AND [ORG] == $2",
 		   UUIDARRAYOID, UUIDOID)
 STORE_PLAN(PLAN_SOFT_FIND_ANYWHERE, STORE_OWNER | STORE_READ,
-		   "SELECT [Id], [ORG] FROM {TABLE} WHERE [Id] == ANY ($1) ORDER BY [ORG]",
+		   "SELECT [Id], [ORG], [PARENT] FROM {TABLE} WHERE [Id] == ANY ($1)",
 		   UUIDARRAYOID)
-/* $1 organization, $2 ids: the album above is locked first, as by fire(), vote() and sync_photos() */
+/* the albums above are locked first, as by fire(), vote() and sync_photos(); $1 organization, $2 ids of tags or of albums */
 STORE_PLAN(PLAN_SOFT_ALBUMS_OF_TAGS, STORE_OWNER,
 		   "SELECT FROM {Albums} a WHERE a.[OrgId] == $1 AND a.[Id] == ANY (SELECT t.[AlbumId] FROM {AlbumTags} t"
 		   " WHERE t.[OrgId] == $1 AND t.[Id] == ANY ($2)) ORDER BY a.[Id] FOR NO KEY UPDATE OF a",
 		   UUIDOID, UUIDARRAYOID)
-STORE_PLAN(PLAN_SOFT_ALBUMS_OF_PHOTOS, STORE_OWNER,
-		   "SELECT FROM {Albums} a WHERE a.[OrgId] == $1 AND a.[Id] == ANY (SELECT t.[AlbumId] FROM {AlbumTags} t"
-		   " JOIN {PhotoProcs} p ON p.[OrgId] == t.[OrgId] AND p.[AlbumTagId] == t.[Id]"
-		   " WHERE p.[OrgId] == $1 AND p.[Id] == ANY ($2)) ORDER BY a.[Id] FOR NO KEY UPDATE OF a",
+STORE_PLAN(PLAN_SOFT_ALBUMS, STORE_OWNER,
+		   "SELECT FROM {Albums} a WHERE a.[OrgId] == $1 AND a.[Id] == ANY ($2) ORDER BY a.[Id] FOR NO KEY UPDATE OF a",
 		   UUIDOID, UUIDARRAYOID)
 STORE_PLAN(PLAN_SOFT_LOCK, STORE_OWNER,
 		   "SELECT FROM {TABLE} WHERE [ORG] == $1 AND [Id] == ANY ($2) AND NOT [IsDeleted] ORDER BY [Id] FOR UPDATE",

@@ -94,7 +94,9 @@ AttemptPart(Purge *purge, void (*part) (Purge *))
 	MemoryContextSwitchTo(purge->batchContext);
 	PG_TRY();
 	{
+		StoreBegin();			/* a connection of its own: all that it allocates ends with it */
 		part(purge);
+		StoreEnd();
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();

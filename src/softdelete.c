@@ -21,11 +21,13 @@ typedef struct FoundRow
 {
 	pg_uuid_t	id;
 	pg_uuid_t	org;
+	pg_uuid_t	parent;
 } FoundRow;
 
 static FoundRow *FindRows(SoftTableId table, const pg_uuid_t *ids, int count, int *found);
 static void RequireFound(SoftTableId table, const pg_uuid_t *ids, int count, const FoundRow *rows, int found);
 static int	CompareFound(const void *a, const void *b);
+static void LockAlbums(SoftTableId table, const FoundRow *rows, int count);
 static void MarkRows(SoftTableId table, const FoundRow *rows, int count, Deletion *deletion, Datum reason);
 static void ReturnCounts(FunctionCallInfo fcinfo, SoftTableId table, const Deletion *deletion);
 
@@ -45,6 +47,7 @@ FindRows(SoftTableId table, const pg_uuid_t *ids, int count, int *found)
 	{
 		rows[i].id = *StoreUuid(i, 1);
 		rows[i].org = *StoreUuid(i, 2);
+		rows[i].parent = *StoreUuid(i, 3);
 	}
 	StoreEnd();
 	RequireFound(table, ids, count, rows, *found);
@@ -78,6 +81,19 @@ CompareFound(const void *a, const void *b)
 	return order != 0 ? order : memcmp(&x->id, &y->id, UUID_LEN);
 }
 
+/* Lock the albums above tags or photos of one organization. */
+static void
+LockAlbums(SoftTableId table, const FoundRow *rows, int count)
+{
+	pg_uuid_t  *parents = palloc(sizeof(pg_uuid_t) * count);
+	Datum		values[2] = {UUIDPGetDatum(&rows[0].org)};
+
+	for (int i = 0; i < count; i++)
+		parents[i] = rows[i].parent;
+	values[1] = UuidArray(parents, UuidSortUnique(parents, count));
+	(void) StoreRun(table == SOFT_PHOTOS ? PLAN_SOFT_ALBUMS_OF_TAGS : PLAN_SOFT_ALBUMS, values, NULL);
+}
+
 /* Mark rows of one organization. */
 static void
 MarkRows(SoftTableId table, const FoundRow *rows, int count, Deletion *deletion, Datum reason)
@@ -93,7 +109,7 @@ MarkRows(SoftTableId table, const FoundRow *rows, int count, Deletion *deletion,
 	TenantEnter(&scope, &rows[0].org);
 	StoreBegin();
 	if (table == SOFT_ALBUM_TAGS || table == SOFT_PHOTOS)
-		(void) StoreRun(table == SOFT_PHOTOS ? PLAN_SOFT_ALBUMS_OF_PHOTOS : PLAN_SOFT_ALBUMS_OF_TAGS, values, NULL);
+		LockAlbums(table, rows, count);
 	(void) StoreRunOn(PLAN_SOFT_LOCK, table, values, NULL);
 	DeletionGive(deletion);
 	marked = StoreRunOn(PLAN_SOFT_MARK, table, values, NULL);

@@ -3,7 +3,7 @@
  */
 #include "photoflow.h"
 
-#include "executor/spi.h"
+#include "catalog/partition.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -29,6 +29,7 @@ static SoftColumns kept[SOFT_TABLE_COUNT];
 static int	nextKept = 0;
 
 static void ForgetColumns(Datum arg, Oid relid);
+static SoftTableId TableOf(Oid relid);
 
 void
 SoftTableInitialize(void)
@@ -111,12 +112,21 @@ SoftColumnsFind(Relation relation, const char *orgColumn, SoftColumns *columns)
 	columns->relation = relid;
 }
 
+/* Return which table this is, or is a partition of; by its name. */
+static SoftTableId
+TableOf(Oid relid)
+{
+	Oid			root = get_rel_relispartition(relid) ? llast_oid(get_partition_ancestors(relid)) : relid;
+	const char *name = get_rel_name(root);
+
+	return name && get_rel_namespace(root) == InstallationGet()->schemaOid ? SoftTableByName(name) : SOFT_NONE;
+}
+
 /*
- * Find where a trigger's relation has its columns, which is a table of ours as the trigger's argument says. Return false
- * for anybody else's: the cascade would run in the owner's name for him.
+ * Find where a trigger's relation has its columns. Return false for anybody else's: the cascade would run in the owner's name for him.
  */
 bool
-SoftColumnsLookup(Relation relation, const char *tableName, SoftColumns *columns)
+SoftColumnsLookup(Relation relation, SoftColumns *columns)
 {
 	SoftTableId table;
 
@@ -126,7 +136,7 @@ SoftColumnsLookup(Relation relation, const char *tableName, SoftColumns *columns
 			*columns = kept[i];
 			return true;
 		}
-	table = tableName ? SoftTableByName(tableName) : SOFT_NONE;
+	table = TableOf(RelationGetRelid(relation));
 	if (table == SOFT_NONE || !InstallationOwnsTable(RelationGetRelid(relation)))
 		return false;
 	SoftColumnsFind(relation, softTables[table].orgColumn, columns);
@@ -138,11 +148,11 @@ SoftColumnsLookup(Relation relation, const char *tableName, SoftColumns *columns
 
 /* The same; raise 39P01 where it is no table of ours, PF040 where a column is missing. */
 SoftColumns
-SoftColumnsOf(Relation relation, const char *tableName)
+SoftColumnsOf(Relation relation)
 {
 	SoftColumns columns;
 
-	if (!SoftColumnsLookup(relation, tableName, &columns))
+	if (!SoftColumnsLookup(relation, &columns))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("photoflow's triggers of deletions are for photoflow's tables only"),

@@ -56,7 +56,7 @@ extern SoftTableId SoftTableRequire(Oid relid);
 extern Oid	SoftTableRelation(SoftTableId table);
 extern void SoftTableInitialize(void);
 extern void SoftColumnsFind(Relation relation, const char *orgColumn, SoftColumns *columns);
-extern bool SoftColumnsLookup(Relation relation, const char *tableName, SoftColumns *columns);
-extern SoftColumns SoftColumnsOf(Relation relation, const char *tableName);
+extern bool SoftColumnsLookup(Relation relation, SoftColumns *columns);
+extern SoftColumns SoftColumnsOf(Relation relation);
 
 #endif

@@ -222,7 +222,7 @@ NameInTable(const char *name, int length, SoftTableId table)
 	if (strcmp(given, "ORG") == 0)
 		return soft->orgColumn;
 	if (strcmp(given, "PARENT") == 0)
-		return soft->parentColumn;
+		return soft->parentColumn ? soft->parentColumn : "Id";	/* a plan for all tables does not use it then */
 	if (strcmp(given, "ABOVE") == 0)
 		return softTables[soft->parent].name;
 	if (strcmp(given, "ABOVEORG") == 0)
