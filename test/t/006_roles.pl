@@ -43,6 +43,7 @@ is(as('studio', fire(2)), 'Raw', 'and attaches again');
 
 # an application: grants on tables, EXECUTE from PUBLIC; those of grant_app(), or by hand
 as('studio', q{SELECT photoflow.grant_app('desk')});
+as('studio', $for . q{INSERT INTO "PhotoProcs" ("AlbumTagId", "FileName") SELECT "Id", 'a.jpg' FROM "AlbumTags"});
 as('studio', q{GRANT SELECT, UPDATE ON "Albums" TO app; GRANT SELECT, INSERT, UPDATE ON "AlbumTags", "PhotoProcs" TO app; GRANT INSERT ON "Albums" TO app;});
 my $me = "SET photoflow.org_id = '$org'; SET photoflow.role = 'photographer'; ";
 my $history = 0;
@@ -63,20 +64,37 @@ foreach my $who ('app', 'desk')
 		q{photoflow.set_token_key('0123456789abcdef0123456789abcdef')}, q{photoflow.add_token_key('0123456789abcdef0123456789abcdef', 'k')}, q{photoflow.drop_token_key('k')}, 'photoflow.drop_token_key(NULL)',
 		'photoflow.token_key_ids()', q{photoflow.protect_table('public."Albums"')}, qq{photoflow.grant_app('$who')}, qq{photoflow.grant_app('$who', true)}, q{photoflow.grant_app('other')},
 		qq{photoflow.revoke_app('$who')}, 'photoflow.check_tenancy()', q{photoflow.find_public_url('x')}, 'photoflow.event_channel()', 'photoflow.unfixed_cves()',
-		qq{photoflow.preload_statement('$who')}, 'photoflow.preload_libraries()')
+		qq{photoflow.preload_statement('$who')}, 'photoflow.preload_libraries()', qq{photoflow.set_retention('$org', '1 day')}, qq{photoflow.set_legal_hold('$org', false)}, 'photoflow.adopt_deletions(1)', 'photoflow.list_retention()')
 	{
 		is(refusal('studio', "SELECT $call", $who), '42501', "$who: it may not call $call");
 	}
 	is(refusal('studio', 'CALL photoflow.migrate()', $who), '42501', "$who: nor migrate");
+	is(refusal('studio', q{CALL photoflow.purge('0')}, $who), '42501', "$who: nor purge");
 	is(refusal('studio', 'UPDATE photoflow.installation SET data_schema = current_user', $who), '42501', "$who: nor say where the tables are");
 	is(refusal('studio', q{INSERT INTO photoflow.table_steps SELECT 99, '1.0', 'ddl', 'x', 'x'}, $who), '42501', "$who: nor add steps");
 	is(refusal('studio', 'CREATE TABLE photoflow.x ()', $who), '42501', "$who: nor create in our schema");
 	foreach my $table ('"Organizations"', '"Albums"', '"PhotoProcs"', '"AuditLogs"', '"AuditLogs_default"', '"WorkflowVersions"', '"__PhotoflowMigrations"', '"__PhotoflowSecrets"')
 	{
 		is(refusal('studio', "$me TRUNCATE $table CASCADE", $who), '42501', "$who: nor truncate $table");
+		next if $who eq 'desk' && $table =~ /Albums|PhotoProcs/;
 		is(refusal('studio', "$me DELETE FROM $table", $who), '42501', "$who: nor delete from $table");
 	}
-	is(refusal('studio', "$me SELECT * FROM $_", $who), '42501', "$who: nor read $_") foreach '"AuditLogs_default"', '"__PhotoflowSecrets"', '"AlbumTransitions"';
+	foreach my $table ('"__PhotoflowMigrations"', '"DeletionReasons"', '"PurgeReceipts"', '"RetentionRules"')
+	{
+		is(refusal('studio', "$me SELECT * FROM $table", $who), '42501', "$who: nor read $table");
+		is(refusal('studio', "$me DELETE FROM $table", $who), '42501', "$who: nor delete from $table");
+	}
+	is(refusal('studio', "$me SELECT * FROM $_", $who), '42501', "$who: nor read $_") foreach '"AuditLogs_default"', '"__PhotoflowSecrets"', '"AlbumTransitions"', 'photoflow.retention';
+}
+# grant_app() gives DELETE, which marks; one that was planned before the library was there is refused, and no setting of a login's makes it a real one
+foreach my $table ('"Albums"', '"PhotoProcs"')
+{
+	my $rows = $node->safe_psql('studio', "SELECT count(*) FROM $table");
+	cmp_ok($rows, '>', 1, "there are rows in $table");
+	is(as('desk', qq{$me SET photoflow.hard_delete = on; BEGIN; SELECT photoflow.current_role_name(); WITH d AS (DELETE FROM $table RETURNING "IsDeleted") SELECT count(*), bool_and("IsDeleted") FROM d;
+		SELECT count(*) FROM $table; ROLLBACK;}), "photographer\n$rows|t\n$rows", "desk: its DELETE from $table marks them");
+	is(refusal('studio', "$me SET photoflow.hard_delete = on; DELETE FROM $table", 'desk'), 'PF020', "desk: without the library it is refused");
+	is($node->safe_psql('studio', qq{SELECT count(*) FROM $table WHERE NOT "IsDeleted"}), $rows, "and all rows of $table are still there");
 }
 is(as('app', $me . 'SELECT "HashedPassword" FROM "Albums" LIMIT 1'), '', 'who was given the whole table sees password hashes');
 is(refusal('studio', $me . 'SELECT "HashedPassword" FROM "Albums"', 'desk'), '42501', 'who was given what an application needs does not');
@@ -85,8 +103,8 @@ is(as('desk', $me . 'SELECT count("HashedPassword") FROM "Albums"'), 0, 'unless 
 # all functions there are: an application may call those it needs, triggers and conditions, and no others
 is($node->safe_psql('studio', q{SELECT string_agg(p.proname, ' ' ORDER BY p.proname COLLATE "C") FROM pg_proc p WHERE p.pronamespace = 'photoflow'::regnamespace
 	AND p.prorettype <> 'trigger'::regtype AND NOT has_function_privilege('desk', p.oid, 'EXECUTE')}),
-	'add_token_key attach check_tenancy create_audit_partitions create_tables detach drop_token_key event_channel find_public_url grant_app migrate migrate_albums migration_plan migration_steps'
-	. ' preload_libraries preload_statement protect_table publish_workflow revoke_app set_token_key status token_key_ids unfixed_cves', 'these functions are the owner\'s, and no others');
+	'add_token_key adopt_deletions attach check_tenancy create_audit_partitions create_tables detach drop_token_key event_channel find_public_url grant_app list_retention migrate migrate_albums migration_plan migration_steps'
+	. ' preload_libraries preload_statement protect_table publish_workflow purge revoke_app set_legal_hold set_retention set_token_key status token_key_ids unfixed_cves', 'these functions are the owner\'s, and no others');
 is($node->safe_psql('studio', q{SELECT count(*) FROM pg_proc p WHERE p.pronamespace = 'photoflow'::regnamespace AND NOT has_function_privilege('studio', p.oid, 'EXECUTE')}), 0, 'who may call them all');
 is(refusal('studio', $me . fire(6), 'other'), '42501', 'who may not update albums may not fire');
 as('studio', q{SELECT photoflow.revoke_app('desk')});
@@ -94,7 +112,7 @@ is(refusal('studio', $me . fire(6), 'desk'), '42501', 'nor may an application th
 is(refusal('studio', $me . 'SELECT count("Id") FROM "Albums"', 'desk'), '42501', 'which sees no album either');
 # functions that are triggers do nothing when they are called or attached elsewhere
 foreach my $function ('tenant_fill', 'tenant_keep', 'initial_state', 'refuse_state_change', 'collect_transition', 'write_transitions', 'keep_workflow', 'workflow_changed',
-	'tenant_require', 'secrets_changed')
+	'tenant_require', 'secrets_changed', 'mark_deletion', 'collect_deletion', 'cascade_deletion')
 {
 	is(refusal('studio', "SELECT photoflow.$function()", 'app'), '39P01', "$function() is not called directly");
 }
@@ -102,7 +120,7 @@ foreach my $function ('tenant_fill', 'tenant_keep', 'initial_state', 'refuse_sta
 $node->safe_psql('studio', 'CREATE SCHEMA lair AUTHORIZATION app');
 foreach my $schema ('lair', 'pg_temp')
 {
-	my $columns = '"Id" uuid, "OrgId" uuid, "Name" text, "AlbumState" int, "WorkflowVersion" int, "IsDeleted" boolean, "ModifiedAt" timestamptz';
+	my $columns = '"Id" uuid, "OrgId" uuid, "Name" text, "AlbumState" int, "WorkflowVersion" int, "IsDeleted" boolean, "ModifiedAt" timestamptz, "DeletedAt" timestamptz, "DeletedBy" uuid, "DeletionId" uuid';
 	refusal('studio', qq{$me CREATE TABLE $schema."Albums" ($columns);
 		CREATE TRIGGER a AFTER UPDATE ON $schema."Albums" FOR EACH ROW EXECUTE FUNCTION photoflow.collect_transition('Albums');
 		CREATE TRIGGER b AFTER UPDATE ON $schema."Albums" FOR EACH STATEMENT EXECUTE FUNCTION photoflow.write_transitions('Albums');
@@ -110,6 +128,13 @@ foreach my $schema ('lair', 'pg_temp')
 		UPDATE $schema."Albums" SET "AlbumState" = 9;}, 'app');
 	is(as('studio', $for . q{SELECT count(*) FROM "AlbumTransitions" WHERE "AlbumId" = '} . album(6) . q{'}), 0, "a table in $schema writes no history of our albums");
 	is(as('studio', $for . q{SELECT count(*) FROM "AlbumTags" WHERE "AlbumId" = '} . album(6) . q{'}), 0, "a table in $schema makes no stages of them");
+	is(refusal('studio', qq{$me DROP TABLE IF EXISTS $schema."Albums"; CREATE TABLE $schema."Albums" ($columns);
+		CREATE TRIGGER a BEFORE UPDATE ON $schema."Albums" FOR EACH ROW EXECUTE FUNCTION photoflow.mark_deletion('Albums');
+		CREATE TRIGGER b AFTER UPDATE ON $schema."Albums" FOR EACH ROW EXECUTE FUNCTION photoflow.collect_deletion('Albums');
+		CREATE TRIGGER c AFTER UPDATE ON $schema."Albums" FOR EACH STATEMENT EXECUTE FUNCTION photoflow.cascade_deletion('Albums');
+		INSERT INTO $schema."Albums" VALUES ('} . album(1) . qq{', '$org', 'x', 1, 1, false, now());
+		UPDATE $schema."Albums" SET "IsDeleted" = true;}, 'app'), '39P01', "a table in $schema deletes nothing");
+	is(as('studio', $for . q{SELECT count(*) FROM "AlbumTags" WHERE "IsDeleted"}), 0, "a table in $schema takes no stages of ours along");
 }
 
 # a search_path with traps in it: operators, functions, tables and types ahead of pg_catalog and public
@@ -143,6 +168,8 @@ foreach my $who ('app', 'studio')
 	is(as($who, qq{$astray$me SELECT to_state FROM photoflow.fire_many(ARRAY['$id'::pg_catalog.uuid], 'SyncRawTag')}), 'Raw', "$who: and fire_many()");
 	is(as($who, qq{$astray$me SELECT pg_catalog.count(*) FROM photoflow.permitted_triggers('$id')}), 2, "$who: and permitted_triggers()");
 	is(as($who, qq{$astray$me SELECT pg_catalog.count(*) FROM photoflow.album_history('$id')}), 3, "$who: and album_history()");
+	is(as($who, qq{$astray$me SELECT deleted_rows FROM photoflow.soft_delete('public."Albums"', ARRAY['$id'::pg_catalog.uuid]) LIMIT 1}), 1, "$who: and soft_delete()");
+	is(as($who, qq{$astray$me SELECT restored_rows FROM photoflow.restore((SELECT deletion_id FROM photoflow.deletions LIMIT 1)) LIMIT 1}), 1, "$who: and restore()");
 	is(as($who, qq{$astray$me INSERT INTO public."Albums" ("Name") VALUES ('$who') RETURNING "AlbumState"}), 0, "$who: and an INSERT");
 	is(as($who, qq{$astray$me INSERT INTO public."AlbumTags" ("AlbumId", "Type", "Status") VALUES ('$id', 1, 2) RETURNING "OrgId"}), $org, "$who: and that of a child");
 	is(refusal('studio', qq{$astray$me INSERT INTO public."AlbumTags" ("AlbumId", "Type") VALUES ('00000000-0000-4000-8000-999999999999', 1)}, $who), 'PF011', "$who: and its refusal");
@@ -152,7 +179,9 @@ my $astray_owner = as('studio', qq{$astray SELECT photoflow.create_tables(); SEL
 	SELECT photoflow.set_token_key('0123456789abcdef0123456789abcdef'); SELECT photoflow.add_token_key('0123456789abcdef0123456789abcdef', 'k'); SELECT photoflow.token_key_ids();
 	SELECT photoflow.drop_token_key('k'); SELECT photoflow.event_channel(); SELECT pg_catalog.count(*) FROM photoflow.find_public_url('x'); SELECT photoflow.why_zero('public."Albums"', photoflow.uuid_v7());
 	SELECT pg_catalog.count(*) FROM photoflow.check_tenancy(); SELECT photoflow.preload_statement('desk'); SELECT pg_catalog.count(*) FROM photoflow.migration_status; SELECT pg_catalog.count(*) FROM photoflow.status();
-	SELECT photoflow.publish_workflow(photoflow.workflow(), false); SELECT pg_catalog.count(*) FROM photoflow.migrate_albums(1, 3, NULL, false);});
+	SELECT photoflow.set_retention('$org', '1 day'); SELECT photoflow.set_legal_hold('$org', false); SELECT pg_catalog.count(*) FROM photoflow.retention; SELECT photoflow.adopt_deletions(1);
+	SET photoflow.org_id = '$org'; DELETE FROM public."Albums" WHERE "Name" OPERATOR(pg_catalog.=) 'studio'; RESET photoflow.org_id; CALL photoflow.purge('0');
+	SELECT pg_catalog.count(*) FROM photoflow.purge_receipts; SELECT photoflow.publish_workflow(photoflow.workflow(), false); SELECT pg_catalog.count(*) FROM photoflow.migrate_albums(1, 3, NULL, false);});
 like($astray_owner, qr/\b11$/, 'the owner\'s functions go straight');
 is($node->safe_psql('studio', 'SELECT what, count(*) FROM trap.sprung GROUP BY 1'), '', 'no trap was sprung');
 is(as('app', "$astray SELECT 1 = 2"), 't', 'who walks there himself');

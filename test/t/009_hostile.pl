@@ -29,7 +29,7 @@ my %context = (
 	postgres => '');
 my @logins = ('app', 'tok');
 my @tables = qw(Organizations Users PublicUrls Albums AlbumTags PhotoProcs PhotoComments PhotoLikes FailureRecords AuditLogs);
-my @books = qw(AlbumTransitions PhotoSyncPages);
+my @books = qw(AlbumTransitions PhotoSyncPages DeletionReasons PurgeReceipts RetentionRules);
 make_data();
 
 # The rows are there, and each login sees its own.
@@ -69,6 +69,7 @@ blind('GROUPING SETS', 'SELECT "Name" FROM "Albums" GROUP BY GROUPING SETS (("Na
 blind('a window', 'SELECT lag("Name") OVER (ORDER BY "Name" DESC), lead("Name") OVER (ORDER BY "Name") FROM "Albums"');
 blind('TABLESAMPLE', 'SELECT "Name" FROM "Albums" TABLESAMPLE SYSTEM (100)');
 blind('by ctid', q{SELECT "Name" FROM "Users" WHERE ctid >= '(0,0)'});
+blind("the view Live$_", qq{SELECT x FROM "Live$_" x}) foreach 'Albums', 'AlbumTags', 'PhotoProcs';
 blind('ONLY', 'SELECT "Name" FROM ONLY "Albums"');
 blind('a temporary view', 'CREATE TEMP VIEW v AS SELECT * FROM "Users"; SELECT "Name" FROM v');
 blind('a view with security_barrier', 'CREATE TEMP VIEW v WITH (security_barrier) AS SELECT * FROM "Users"; SELECT "Name" FROM v');
@@ -146,8 +147,36 @@ states('an audit row for organization 2', qq{INSERT INTO "AuditLogs" ("OrgId") V
 states('a row given away', qq{UPDATE "Albums" SET "OrgId" = '$org[2]'}, '42501', 'PF011');
 states('a row given away by ON CONFLICT', qq{INSERT INTO "PublicUrls" ("Id", "Url") VALUES ('@{[id(1, 'url')]}', 'x') ON CONFLICT ("Id") DO UPDATE SET "OrgId" = '$org[2]'}, '42501');
 states('a row given away by MERGE', qq{MERGE INTO "PublicUrls" u USING (SELECT 1) s ON u."Id" = '@{[id(1, 'url')]}' WHEN MATCHED THEN UPDATE SET "OrgId" = '$org[2]'}, '42501', 'PF011');
-states('DELETE', 'DELETE FROM "Albums"', '42501', '23503');
-states('TRUNCATE', 'TRUNCATE "PhotoLikes"', '42501', 'none');
+# a DELETE marks, and only what is one's own; really deleting is the owner's
+my $load = 'DO $$ BEGIN PERFORM photoflow.current_org(); END $$;';
+foreach my $login (@logins)
+{
+	run($login, q{DELETE FROM "Albums"; DELETE FROM "PublicUrls"; DELETE FROM "LivePhotoProcs"; DELETE FROM "FailureRecords"; COMMIT});
+}
+is(alone('postgres', qq{SELECT count(*), bool_and("IsDeleted" = (o = '$org[1]')) FROM (SELECT "IsDeleted", "OrgId" AS o FROM "Albums" UNION ALL SELECT "IsDeleted", "OrgId" FROM "AlbumTags"
+	UNION ALL SELECT "IsDeleted", "OrgId" FROM "PhotoProcs" UNION ALL SELECT "IsDeleted", "OrgId" FROM "PublicUrls" UNION ALL SELECT "IsDeleted", "OrgId" FROM "FailureRecords") x}),
+	alone('postgres', q{SELECT (SELECT count(*) FROM "Albums") + (SELECT count(*) FROM "AlbumTags") + (SELECT count(*) FROM "PhotoProcs") + (SELECT count(*) FROM "PublicUrls") + (SELECT count(*) FROM "FailureRecords")}) . '|t',
+	'a DELETE without WHERE marks the rows of one organization, and leaves the other\'s as they are');
+my $theirs_deleted = alone('postgres', qq{$load SELECT deletion_id FROM photoflow.soft_delete('"PublicUrls"', ARRAY['@{[id(2, 'url')]}'::uuid], 'Osaka closes') LIMIT 1});
+blind('the list of deletions', 'SELECT d FROM photoflow.deletions d');
+blind("the receipts of purges: $_", "SELECT r FROM photoflow.$_ r") foreach 'purge_receipts', 'purge_progress', 'list_purge_receipts()';
+states('the rules of others', 'SELECT r FROM photoflow.retention r', '42501', 'none');
+states('a deletion of another organization, restored', "SELECT photoflow.restore('$theirs_deleted')", 'PF005', 'none');
+states('the same, looked at', "SELECT photoflow.restore('$theirs_deleted', true)", 'PF005', 'none');
+states('a row of another organization, deleted', qq{SELECT photoflow.soft_delete('"Albums"', ARRAY['@{[id(2, 'album')]}'::uuid])}, 'PF005', 'none');
+states('the same among rows of one\'s own', qq{SELECT photoflow.soft_delete('"Albums"', ARRAY['@{[id(1, 'album')]}', '@{[id(2, 'album')]}']::uuid[])}, 'PF005', 'none');
+states('no row of anybody', qq{SELECT photoflow.soft_delete('"Albums"', ARRAY['@{[id(9, 'album')]}'::uuid])}, 'PF005', 'PF005');
+zero('other rows deleted', $load . q{WITH d AS (DELETE FROM "Albums" RETURNING "OrgId") SELECT count(*) FROM d WHERE "OrgId" <> } . "'$org[1]'");
+zero('other rows deleted through a view', $load . q{WITH d AS (DELETE FROM "LivePhotoProcs" RETURNING "OrgId") SELECT count(*) FROM d WHERE "OrgId" <> } . "'$org[1]'");
+states('purge()', q{CALL photoflow.purge('0')}, '42501', '2D000');
+states('a rule', "SELECT photoflow.set_legal_hold('$org[2]', false)", '42501', 'none');
+states('DELETE', $load . 'DELETE FROM "Albums"', 'none', 'none');
+states('a DELETE that is real', $load . 'SET LOCAL photoflow.hard_delete = on; DELETE FROM "Albums"', 'none', '23503');
+is(out($_, $load . 'SET LOCAL photoflow.hard_delete = on; DELETE FROM "Albums"; SELECT count(*) FROM "Albums"'), 2, "$_: is none, whatever is set") foreach @logins;
+states('TRUNCATE', 'TRUNCATE "PhotoLikes"', '42501', 'PF020');
+states('a TRUNCATE that is real', 'SET LOCAL photoflow.hard_delete = on; TRUNCATE "PhotoLikes"', '42501', 'none');
+alone('postgres', qq{SELECT photoflow.restore(d) FROM (SELECT DISTINCT deletion_id FROM photoflow.deletions) x (d)});
+is(alone('postgres', q{SELECT (SELECT count(*) FROM "Albums" WHERE "IsDeleted") + (SELECT count(*) FROM "PhotoProcs" WHERE "IsDeleted") + (SELECT count(*) FROM "PublicUrls" WHERE "IsDeleted") + (SELECT count(*) FROM "FailureRecords" WHERE "IsDeleted")}), 0, 'and all of it comes back');
 states('COPY FROM', "COPY \"PublicUrls\" (\"Url\") FROM STDIN;\nx\n\\.\n", '0A000', 'PF010');
 states('an organization of one\'s own', q{INSERT INTO "Organizations" ("Id", "Name") VALUES (gen_random_uuid(), 'x')}, '42501', 'none');
 states('an organization renamed', q{UPDATE "Organizations" SET "Name" = 'x'}, '42501', 'none');
@@ -465,7 +494,11 @@ sub make_data
 			INSERT INTO "FailureRecords" ("Id", "OrgId", "EntityId", "EntityType", "ErrorMessage") VALUES ('@{[id($o, 'failure')]}', '$org[$o]', '@{[id($o, 'album')]}', 'Album', '$name');
 			INSERT INTO "AuditLogs" ("Id", "OrgId", "Operation", "CreatedAt") VALUES ('@{[id($o, 'audit')]}', '$org[$o]', '$name', now()), (photoflow.uuid_v7(), '$org[$o]', '$name', '1999-01-01');
 			INSERT INTO "AlbumTransitions" ("OrgId", "AlbumId", "Id", "WorkflowVersion", "FromState", "ToState", "Trigger") VALUES ('$org[$o]', '@{[id($o, 'album', 1)]}', photoflow.uuid_v7(), 1, 0, 0, '$name');
-			INSERT INTO "PhotoSyncPages" ("OrgId", "AlbumTagId", "CreatedAt", "Id", "ExternalIds") VALUES ('$org[$o]', '@{[id($o, 'tag')]}', now(), photoflow.uuid_v7(), '{$name}')});
+			INSERT INTO "PhotoSyncPages" ("OrgId", "AlbumTagId", "CreatedAt", "Id", "ExternalIds") VALUES ('$org[$o]', '@{[id($o, 'tag')]}', now(), photoflow.uuid_v7(), '{$name}');
+			INSERT INTO "DeletionReasons" ("OrgId", "DeletionId", "Reason") VALUES ('$org[$o]', photoflow.uuid_v7(), '$name');
+			INSERT INTO "PurgeReceipts" ("OrgId", "RunId", "TableName", "RowCount", "FirstId", "LastId", "OlderThan", "PurgedBy")
+				VALUES ('$org[$o]', photoflow.uuid_v7(), 'Albums', 1, '@{[id($o, 'album', 7)]}', '@{[id($o, 'album', 7)]}', now(), '$name');
+			SELECT photoflow.set_legal_hold('$org[$o]', true, '$name')});
 	}
 	alone('postgres', 'CREATE STATISTICS names (mcv) ON "OrgId", "CreatedAt" FROM "Users"; ANALYZE');
 }

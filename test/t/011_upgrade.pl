@@ -1,5 +1,6 @@
-# From 1.0 to 1.1 with users at work: ALTER EXTENSION, then migrate() beside writers, ended and killed on the way. No row is
-# lost, no writer sees an error, and what comes out is a fresh 1.1, compared by two catalogs and by pg_dump.
+# From 1.0 to the newest version with users at work: ALTER EXTENSION, then migrate() beside writers, ended and killed on the way.
+# No row is lost, no writer sees an error, and what comes out is a fresh database, compared by two catalogs and by pg_dump. So
+# does what comes out of one version after the other.
 
 use strict;
 use warnings;
@@ -8,7 +9,11 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
+use FindBin;
 use IPC::Run qw(start finish);
+
+use lib $FindBin::Bin;
+use Listings;
 
 my $node = PostgreSQL::Test::Cluster->new('upgrade');
 $node->init(extra => ['--no-locale', '--encoding=UTF8']);
@@ -16,16 +21,21 @@ $node->append_conf('postgresql.conf', "restart_after_crash = on\nmax_wal_size = 
 $node->start;
 my $dir = PostgreSQL::Test::Utils::tempdir();
 
+my @versions = ('1.1', '1.2');    # after 1.0
+my $newest = $versions[-1];
 my @orgs = map { "00000000-0000-4000-8000-00000000000$_" } 1 .. 3;
 my @triggers = ('SyncRawTag', 'SyncStockTag', 'Rate', 'ConfirmRate', 'FinishRetouch', 'ConfirmFeedback', 'Finish', 'Close');
 my $me = "SET photoflow.org_id = '$orgs[0]'; SET photoflow.role = 'photographer'; ";
+# a row as it was in 1.0: what later versions have added counts only where it is not empty; for format()
+my $old_columns = q{(to_jsonb(x) - array(SELECT k FROM unnest(ARRAY[''DeletedAt'', ''DeletedBy'', ''DeletionId'']) k WHERE to_jsonb(x)->k = ''null''))::text};
 my $index = 'CREATE INDEX CONCURRENTLY "IX_PhotoProcs_OrgId_FileName" ON public."PhotoProcs" ("OrgId", "FileName" text_pattern_ops);';
 
 $node->safe_psql('postgres', 'CREATE ROLE studio LOGIN; CREATE ROLE app LOGIN; CREATE ROLE backup LOGIN BYPASSRLS; GRANT pg_read_all_data TO backup;');
-$node->safe_psql('postgres', "CREATE DATABASE $_ OWNER studio") foreach 'busy', 'fresh', 'restored';
+$node->safe_psql('postgres', "CREATE DATABASE $_ OWNER studio") foreach 'busy', 'fresh', 'restored', map { "fresh$_" } 1 .. $#versions;
 
 # 1.0, filled, with what users add
-is($node->safe_psql('postgres', q{SELECT source, target, path FROM pg_extension_update_paths('photoflow') ORDER BY 1, 2}), "1.0|1.1|1.0--1.1\n1.1|1.0|", 'one path leads from 1.0 to 1.1, and none back');
+is($node->safe_psql('postgres', q{SELECT source, target, path FROM pg_extension_update_paths('photoflow') ORDER BY 1, 2}),
+	"1.0|1.1|1.0--1.1\n1.0|1.2|1.0--1.1--1.2\n1.1|1.0|\n1.1|1.2|1.1--1.2\n1.2|1.0|\n1.2|1.1|", 'one path leads from each version to each later one, and none back');
 as('studio', 'busy', q{CREATE EXTENSION photoflow VERSION '1.0'; SELECT photoflow.create_tables();});
 is(as('studio', 'busy', 'SELECT count(*), max(step) FROM photoflow.migration_status'), '16|16', 'a database of version 1.0');
 add_users_objects('busy');
@@ -35,27 +45,30 @@ cmp_ok(scalar(grep { !/^0 / } values %rows), '>=', 15, 'is filled, every table o
 is(as('studio', 'busy', 'SELECT count(DISTINCT "AlbumState") >= 9, count(DISTINCT "OrgId") FROM "Albums"'), 't|3', 'with albums of three organizations in nine states');
 is(as('studio', 'busy', 'SELECT count(DISTINCT tableoid) FROM "AuditLogs"'), 6, 'with audit rows in six partitions');
 $node->command_ok(['pg_dump', '-U', 'studio', '-Fc', '-f', "$dir/old.dump", 'busy'], 'its owner dumps it, as version 1.0 allows');
+$node->safe_psql('postgres', 'CREATE DATABASE stepwise TEMPLATE busy OWNER studio');
 
 # the code: one statement, no table is touched
 my $storage = q{SELECT string_agg(format('%s %s %s', oid::regclass, relfilenode, relrowsecurity), E'\n' ORDER BY oid) FROM pg_class WHERE relnamespace = 'public'::regnamespace};
 my $before = $node->safe_psql('busy', $storage);
 as('studio', 'busy', 'ALTER EXTENSION photoflow UPDATE');
-is(as('studio', 'busy', q{SELECT extversion FROM pg_extension WHERE extname = 'photoflow'}), '1.1', 'ALTER EXTENSION brings the code of 1.1');
+is(as('studio', 'busy', q{SELECT extversion FROM pg_extension WHERE extname = 'photoflow'}), $newest, 'ALTER EXTENSION brings the newest code');
 is($node->safe_psql('busy', $storage), $before, 'and touches no table');
 is_deeply({rows('busy')}, \%rows, 'and no row');
-is(refusal('studio', 'busy', q{ALTER EXTENSION photoflow UPDATE TO '1.0'}), '22023', 'there is no way back');
+is(refusal('studio', 'busy', "ALTER EXTENSION photoflow UPDATE TO '$_'"), '22023', "there is no way back to $_") foreach '1.0', @versions[0 .. $#versions - 1];
 
 # between the two steps the application works as before, on tables of 1.0
-my %steps = map { split /\|/ } split /\n/, as('studio', 'busy', q{SELECT step, kind || ': ' || description FROM photoflow.table_steps WHERE version = '1.1'});
+my %steps = map { split /\|/ } split /\n/, as('studio', 'busy', q{SELECT step, kind || ': ' || description FROM photoflow.table_steps WHERE version <> '1.0'});
 my @manual = grep { $steps{$_} =~ /^concurrent_index/ } sort keys %steps;
 # what an index built by hand replaces goes when that is there
-my ($waiting) = grep { $steps{$_} =~ /^ddl: no index over the addresses/ } keys %steps;
-is(steps('busy'), expected('pending'), 'the steps of 1.1 are pending');
+my %waiting = map { $_ => 1 } grep { $steps{$_} =~ /^ddl: no index over / } keys %steps;
+my @replaced = ('IX_PublicUrls_Url', 'IX_PhotoProcs_OrgId_AlbumTagId_SortOrder');
+is(keys %waiting, @replaced, 'some indexes are replaced');
+is(steps('busy'), expected('pending'), 'the steps since 1.0 are pending');
 is(as('studio', 'busy', q{SELECT string_agg(step::text, ',' ORDER BY step) FROM photoflow.migration_plan()}), join(',', sort keys %steps), 'and planned');
 is(as('studio', 'busy', q{SELECT value, hint FROM photoflow.status() WHERE name = 'pending steps'}), keys(%steps) . '|CALL photoflow.migrate();', 'and status() says so');
 is(as('studio', 'busy', q{SELECT count(*) > 12 FROM photoflow.check_tenancy() WHERE problem = 'row-level security is off'}), 't', 'as does the linter');
 is(as('studio', 'busy', q{SELECT photoflow.event_channel()}), 'photoflow', 'events go where they went');
-works('busy', 'with the code of 1.1 on tables of 1.0');
+works('busy', "with the code of $newest on tables of 1.0");
 is(as('studio', 'busy', 'SELECT count(DISTINCT "OrgId") FROM "Albums"'), 3, 'policies do not hold the owner yet');
 is(refusal('studio', 'busy', q{SELECT photoflow.set_token_key('0123456789abcdef0123456789abcdef')}), 'PF040', 'token keys have no table yet');
 is(refusal('app', 'busy', q{SELECT photoflow.authenticate('a.b.c')}), 'PF012', 'so no token is good');
@@ -82,7 +95,7 @@ $node->safe_psql('busy', 'SELECT pg_terminate_backend(' . migrating('busy') . ')
 $migrating->{run}->finish;
 at_work('busy');
 is(steps('busy'), expected('AlbumTags'), 'ended there, it leaves what it did');
-works('busy', 'with some tables of 1.1 and some of 1.0');
+works('busy', "with some tables of $newest and some of 1.0");
 $migrating = start_migrate('busy', 'AlbumTags');
 $reader->query_safe('COMMIT');
 $reader->quit;
@@ -91,18 +104,18 @@ my ($begun) = $notices =~ /NOTICE:  step (\d+)/;
 is($steps{$begun}, 'attach: rows of AlbumTags are seen by their organization only', 'the next migrate() goes on there');
 like($notices, qr/step $_ \(concurrent_index, .*\): to be run by hand\nDETAIL:  .*CREATE INDEX CONCURRENTLY/, "step $_ is left to be run by hand") foreach @manual;
 is(steps('busy'), expected('manual'), 'the other steps are done');
-is(as('studio', 'busy', 'SELECT string_agg(step || kind, \',\' ORDER BY step) FROM photoflow.migration_plan()'), join(',', sort((map { $_ . 'concurrent_index' } @manual), $waiting . 'ddl')), 'the plan has the rest');
-like($notices, qr/step $waiting \(.*\): waits for what is to be run by hand/, 'and what waits for it says so');
-is($node->safe_psql('busy', q{SELECT count(*) FROM pg_class WHERE relname = 'IX_PublicUrls_Url'}), 1, 'the old index is there until the new one is');
+is(as('studio', 'busy', 'SELECT string_agg(step || kind, \',\' ORDER BY step) FROM photoflow.migration_plan()'), join(',', sort((map { $_ . 'concurrent_index' } @manual), (map { $_ . 'ddl' } keys %waiting))), 'the plan has the rest');
+like($notices, qr/step $_ \(.*\): waits for what is to be run by hand/, "and step $_, which waits for it, says so") foreach sort keys %waiting;
+is($node->safe_psql('busy', "SELECT count(*) FROM pg_class WHERE relname = '$_'"), 1, "the old index $_ is there until the new one is") foreach @replaced;
 is(as('studio', 'busy', q{SELECT btrim(sql, E'\n') FROM photoflow.migration_plan() WHERE sql LIKE '%FileName%'}), $index, 'as SQL');
 at_work('busy');
 by_hand('busy');
 is(steps('busy'), expected('built'), 'which is done when it has run');
 my $noted = migrate('busy');
-like($noted, qr/step $_ \(.*\): done/, "as the next migrate() notes of step $_") foreach @manual, $waiting;
+like($noted, qr/step $_ \(.*\): done/, "as the next migrate() notes of step $_") foreach @manual, sort keys %waiting;
 is(steps('busy'), expected('done'), 'and does what waited for it');
-is($node->safe_psql('busy', q{SELECT count(*) FROM pg_class WHERE relname = 'IX_PublicUrls_Url'}), 0, 'the old index is gone');
-like(migrate('busy'), qr/nothing to migrate: the data tables are of version 1\.1/, 'after which nothing is left');
+is($node->safe_psql('busy', "SELECT count(*) FROM pg_class WHERE relname = '$_'"), 0, "the old index $_ is gone") foreach @replaced;
+like(migrate('busy'), qr/nothing to migrate: the data tables are of version \Q$newest\E$/m, 'after which nothing is left');
 at_work('busy');
 stop_writers('busy', $writers);
 
@@ -114,7 +127,7 @@ is($node->safe_psql('busy', q{SELECT count(*) FROM watch.written w LEFT JOIN "Al
 		OR 1 <> (SELECT count(*) FROM "AuditLogs" l WHERE l."EntityId" = w.album::text AND l."OrgId" = w.org)}), 0, 'every row that a writer wrote is there');
 is($node->safe_psql('busy', q{SELECT count(*) - (SELECT count(*) FROM watch.written) FROM "Albums" WHERE "Name" IN ('written', 'renamed')}), 0, 'and none that it did not');
 is(lost('busy'), '', 'and every row of before');
-works('busy', 'with all tables of 1.1');
+works('busy', "with all tables of $newest");
 is(as('studio', 'busy', 'SELECT count(*) FROM "Albums"'), 0, 'policies hold the owner now');
 foreach my $org (@orgs)
 {
@@ -155,30 +168,34 @@ compare_rows('quiet', 'killed on the way');
 
 # all at once, as create_tables() does it; and from a dump of 1.0
 as('studio', 'at_once', 'SELECT photoflow.create_tables()');
-is(steps('at_once'), expected('done'), 'create_tables() brings the tables to 1.1 at once');
+is(steps('at_once'), expected('done'), "create_tables() brings the tables to $newest at once");
 compare_rows('at_once', 'at once');
-$node->command_ok(['pg_restore', '-U', 'studio', '--exit-on-error', '-d', 'restored', "$dir/old.dump"], 'a dump of version 1.0 is restored beside 1.1');
+$node->command_ok(['pg_restore', '-U', 'studio', '--exit-on-error', '-d', 'restored', "$dir/old.dump"], "a dump of version 1.0 is restored beside $newest");
 is(steps('restored'), expected('pending'), 'its tables are of 1.0');
 migrate('restored');
 by_hand('restored');
 migrate('restored');
 is(steps('restored'), expected('done'), 'and are brought forward');
 
-# all of them are what a fresh 1.1 is
-as('studio', 'fresh', 'CREATE EXTENSION photoflow; SELECT photoflow.create_tables();');
-add_users_objects('fresh');
-$node->safe_psql('busy', 'DROP SCHEMA watch CASCADE');
-my %fresh = listings('fresh');
-my %least = (dump => 5000, members => 200, tables => 500);
-cmp_ok(scalar(@{$fresh{$_}}), '>', $least{$_}, "fresh: the listing of its $_ is not empty") foreach sort keys %least;
-foreach my $database ('busy', 'quiet', 'at_once', 'restored')
+# version by version: each of them is what a fresh one is, and the last one what all the others must be
+my %fresh;
+foreach my $n (1 .. @versions)
 {
-	my %listing = listings($database);
-	foreach my $what (sort keys %fresh)
-	{
-		is(join("\n", difference($fresh{$what}, $listing{$what})), '', "$database: upgraded and fresh are the same by their $what");
-	}
+	my ($version, $database) = ($versions[$n - 1], $n == @versions ? 'fresh' : "fresh$n");
+	as('studio', 'stepwise', "ALTER EXTENSION photoflow UPDATE TO '$version'");
+	as('studio', 'stepwise', 'SELECT photoflow.create_tables()');
+	is(as('studio', 'stepwise', q{SELECT count(*) FROM photoflow.migration_status WHERE state <> 'done' OR version > } . "'$version'"), 0, "stepwise: the tables are of $version");
+	works('stepwise', "with the code and the tables of $version");
+	as('studio', $database, "CREATE EXTENSION photoflow VERSION '$version'; SELECT photoflow.create_tables();");
+	add_users_objects($database);
+	%fresh = listings($node, $database);
+	my %least = (dump => 5000, members => 200, tables => 500);
+	cmp_ok(scalar(@{$fresh{$_}}), '>', $least{$_}, "fresh $version: the listing of its $_ is not empty") foreach sort keys %least;
+	same_as_fresh('stepwise', "stepwise at $version");
 }
+compare_rows('stepwise', 'version by version');
+$node->safe_psql('busy', 'DROP SCHEMA watch CASCADE');
+same_as_fresh($_, $_) foreach 'busy', 'quiet', 'at_once', 'restored';
 
 # and would not be taken for the same if they differed
 my @drifts = (
@@ -195,7 +212,7 @@ foreach my $drift (@drifts)
 	$node->safe_psql('postgres', 'DROP DATABASE IF EXISTS drifted');
 	$node->safe_psql('postgres', 'CREATE DATABASE drifted TEMPLATE at_once');
 	$node->safe_psql('drifted', $sql);
-	my %listing = listings('drifted');
+	my %listing = listings($node, 'drifted');
 	is(join(' ', grep { difference($fresh{$_}, $listing{$_}) } sort keys %fresh), join(' ', @where), "a planted drift is found: $name");
 }
 
@@ -253,11 +270,11 @@ sub migrating
 	return $pid;
 }
 
-# The state of each of 1.1's steps.
+# The state of each step since 1.0.
 sub steps
 {
 	my ($database) = @_;
-	return as('studio', $database, q{SELECT string_agg(step || ' ' || state, ', ' ORDER BY step) FROM photoflow.migration_status WHERE version = '1.1'});
+	return as('studio', $database, q{SELECT string_agg(step || ' ' || state, ', ' ORDER BY step) FROM photoflow.migration_status WHERE version <> '1.0'});
 }
 
 # What they are to be: pending, done, done but for those that are run by hand, or done up to that of a table, which is running.
@@ -268,7 +285,7 @@ sub expected
 	return join ', ', map
 	{
 		"$_ " . (defined $running ? ($_ < $running ? 'done' : $_ == $running ? 'running' : 'pending')
-			: $how !~ /manual|built/ ? $how : $_ == $waiting ? 'pending' : $how eq 'manual' && $steps{$_} =~ /^concurrent_index/ ? 'manual' : 'done')
+			: $how !~ /manual|built/ ? $how : $waiting{$_} ? 'pending' : $how eq 'manual' && $steps{$_} =~ /^concurrent_index/ ? 'manual' : 'done')
 	} sort { $a <=> $b } keys %steps;
 }
 
@@ -276,7 +293,7 @@ sub expected
 sub by_hand
 {
 	my ($database) = @_;
-	as('studio', $database, $_) foreach split /\n/, as('studio', $database, q{SELECT btrim(sql, E'\n') FROM photoflow.migration_plan() WHERE kind = 'concurrent_index'});
+	as('studio', $database, $_) foreach split /\n/, as('studio', $database, q{SELECT translate(sql, E'\n\t', '  ') FROM photoflow.migration_plan() WHERE kind = 'concurrent_index'});
 	return;
 }
 
@@ -352,12 +369,12 @@ sub stop_writers
 	return;
 }
 
-# Every table of the data schema: how many rows, and their md5.
+# Every table of the data schema: how many rows, and their md5, but for columns that come with later versions, which must be empty.
 sub rows
 {
 	my ($database) = @_;
 	return map { split /\|/ } split /\n/, $node->safe_psql($database, q{SELECT t.oid::regclass::text, (xpath('/row/c/text()', query_to_xml(
-			format('SELECT count(*) || '' '' || coalesce(md5(string_agg(r::text, E''\n'' ORDER BY r::text)), '''') AS c FROM ONLY %s r', t.oid::regclass), false, true, '')))[1]
+			format('SELECT count(*) || '' '' || coalesce(md5(string_agg(r::text, E''\n'' ORDER BY r::text)), '''') AS c FROM (SELECT %s AS r FROM ONLY %s x) r', '} . $old_columns . q{', t.oid::regclass), false, true, '')))[1]
 		FROM pg_class t WHERE t.relkind = 'r' AND t.relnamespace = 'public'::regnamespace});
 }
 
@@ -371,7 +388,17 @@ sub compare_rows
 	like(delete $now{'"__PhotoflowSecrets"'}, qr/^1 /, "$name: one secret is new");
 	like(delete $now{'"__PhotoflowMigrations"'}, qr/^@{[16 + keys %steps]} /, "$name: and the notes of the steps");
 	delete $then{'"__PhotoflowMigrations"'};
+	is(delete $now{"\"$_\""}, '0 ', "$name: $_ is new, and empty") foreach 'DeletionReasons', 'PurgeReceipts', 'RetentionRules';
 	is_deeply(\%now, \%then, "$name: every other row is what it was");
+	return;
+}
+
+# A database that was upgraded is the same as a fresh one.
+sub same_as_fresh
+{
+	my ($database, $name) = @_;
+	my %listing = listings($node, $database);
+	is(join("\n", difference($fresh{$_}, $listing{$_})), '', "$name: upgraded and fresh are the same by their $_") foreach sort keys %fresh;
 	return;
 }
 
@@ -382,7 +409,7 @@ sub keep
 	$node->safe_psql($database, q{CREATE SCHEMA watch; CREATE TABLE watch.kept (tbl regclass, r text);
 		DO $$ DECLARE t regclass; BEGIN
 			FOR t IN SELECT oid FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace LOOP
-				EXECUTE format('INSERT INTO watch.kept SELECT %L, r::text FROM ONLY %s r', t, t);
+				EXECUTE format('INSERT INTO watch.kept SELECT %L, %s FROM ONLY %s x', t, '} . $old_columns . q{', t);
 			END LOOP; END $$;});
 	return;
 }
@@ -394,7 +421,7 @@ sub lost
 	return $node->safe_psql($database, q{CREATE TABLE watch.lost (LIKE watch.kept);
 		DO $$ DECLARE t regclass; BEGIN
 			FOR t IN SELECT DISTINCT tbl FROM watch.kept LOOP
-				EXECUTE format('INSERT INTO watch.lost SELECT * FROM watch.kept k WHERE tbl = %L::regclass AND NOT EXISTS (SELECT FROM ONLY %s r WHERE r::text = k.r)', t, t);
+				EXECUTE format('INSERT INTO watch.lost SELECT * FROM watch.kept k WHERE tbl = %L::regclass AND NOT EXISTS (SELECT FROM ONLY %s x WHERE %s = k.r)', t, t, '} . $old_columns . q{');
 			END LOOP; END $$;
 		SELECT tbl, count(*) FROM watch.lost GROUP BY 1});
 }
@@ -447,68 +474,4 @@ sub add_users_objects
 		GRANT SELECT ON "Organizations", "Users" TO app;
 		GRANT INSERT ON "AuditLogs" TO app;});
 	return;
-}
-
-# What a database is: by pg_dump, which shows the members of an extension in its mode for pg_upgrade; by the catalog of members;
-# by the catalog of tables. Numbers that say when or in what order something was made are taken out, and nothing else.
-sub listings
-{
-	my ($database) = @_;
-	my ($dump, $stderr) = run_command(['pg_dump', '-h', $node->host, '-p', $node->port, '--binary-upgrade', '-s', $database]);
-	die $stderr if $stderr ne '';
-	$dump =~ s/^\\(un)?restrict .*\n//mg;
-	$dump =~ s/(binary_upgrade_set_next_\w+\(')\d+(')/$1N$2/g;
-	$dump =~ s/(SET relfrozenxid = ')\d+(', relminmxid = ')\d+(')/$1N$2N$3/g;
-	$dump =~ s/^(WHERE oid = ')\d+(';)$/$1N$2/mg;
-	$dump =~ s/(?<=[{,])[0-9A-F]+\/[0-9A-F]+(?=[,}].*::pg_catalog\.pg_lsn\[\]\);$)/N/mg;
-	$dump =~ s/^(SELECT pg_catalog\.binary_upgrade_create_empty_extension\('photoflow'.*'\{)\d+(\}')/$1N$2/mg;
-	my %listing = (dump => [split /\n/, $dump]);
-	$listing{members} = [split /\n/, $node->safe_psql($database, q{
-		SELECT replace(x, E'\n', '\n') FROM (
-			SELECT format('%s %s: %s', i.type, i.identity, row(m.owner, m.acl, obj_description(d.objid, c.relname))) AS x
-			FROM pg_depend d JOIN pg_extension e ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = e.oid AND e.extname = 'photoflow' AND d.deptype = 'e'
-				JOIN pg_class c ON c.oid = d.classid CROSS JOIN LATERAL pg_identify_object(d.classid, d.objid, d.objsubid) i
-				LEFT JOIN LATERAL (SELECT proowner::regrole AS owner, proacl AS acl FROM pg_proc WHERE d.classid = 'pg_proc'::regclass AND oid = d.objid
-					UNION ALL SELECT relowner::regrole, relacl FROM pg_class WHERE d.classid = 'pg_class'::regclass AND oid = d.objid
-					UNION ALL SELECT nspowner::regrole, nspacl FROM pg_namespace WHERE d.classid = 'pg_namespace'::regclass AND oid = d.objid) m ON true
-			UNION ALL SELECT format('at first %s %s: %s', i.type, i.identity, row(p.privtype, p.initprivs))
-			FROM pg_init_privs p CROSS JOIN LATERAL pg_identify_object(p.classoid, p.objoid, p.objsubid) i WHERE i.schema = 'photoflow' OR i.identity = 'photoflow'
-			UNION ALL SELECT format('%s: %s', oid::regprocedure, row(pg_get_functiondef(oid), prosqlbody IS NOT NULL)) FROM pg_proc WHERE pronamespace = 'photoflow'::regnamespace
-			UNION ALL SELECT format('%s: %s', oid::regclass, pg_get_viewdef(oid)) FROM pg_class WHERE relnamespace = 'photoflow'::regnamespace AND relkind = 'v'
-			UNION ALL SELECT format('extension: %s', row(extname, extowner::regrole, extnamespace::regnamespace, extrelocatable, extversion, extconfig::regclass[], extcondition))
-			FROM pg_extension WHERE extname = 'photoflow'
-			UNION ALL SELECT format('step: %s', t) FROM photoflow.table_steps t
-			UNION ALL SELECT format('installed: %s', i) FROM photoflow.installation i) x ORDER BY x COLLATE "C"})];
-	$listing{tables} = [split /\n/, $node->safe_psql($database, q{
-		WITH t AS (SELECT c.oid::regclass AS name, c.* FROM pg_class c WHERE c.relnamespace IN ('public'::regnamespace, 'photoflow'::regnamespace))
-		SELECT replace(x, E'\n', '\n') FROM (
-			SELECT format('%s: %s', name, row(relkind, relowner::regrole, relacl, reloptions, relpersistence, relrowsecurity, relforcerowsecurity, relispartition, relreplident,
-				pg_get_partkeydef(oid), pg_get_expr(relpartbound, oid), obj_description(oid, 'pg_class'))) AS x FROM t
-			UNION ALL SELECT format('%s.%s: %s', name, attname, row(attnum, format_type(atttypid, atttypmod), attnotnull, attstattarget, attisdropped, attacl, attstorage, attcollation::regcollation, attidentity, attgenerated,
-				(SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef d WHERE d.adrelid = attrelid AND d.adnum = attnum), col_description(attrelid, attnum)))
-			FROM t JOIN pg_attribute ON attrelid = t.oid WHERE attnum > 0
-			UNION ALL SELECT format('%s constraint %s: %s', name, conname, row(pg_get_constraintdef(k.oid), convalidated, condeferrable, conislocal, coninhcount, obj_description(k.oid, 'pg_constraint')))
-			FROM t JOIN pg_constraint k ON k.conrelid = t.oid
-			UNION ALL SELECT format('%s index: %s', name, row(pg_get_indexdef(indexrelid), indisprimary, indisvalid, indisready, obj_description(indexrelid, 'pg_class'))) FROM t JOIN pg_index ON indrelid = t.oid
-			UNION ALL SELECT format('%s trigger: %s', name, row(pg_get_triggerdef(g.oid), tgenabled, tgparentid <> 0, obj_description(g.oid, 'pg_trigger')))
-			FROM t JOIN pg_trigger g ON tgrelid = t.oid WHERE NOT tgisinternal
-			UNION ALL SELECT format('%s triggers of keys: %s', name, row(tgfoid::regproc, tgenabled, count(*))) FROM t JOIN pg_trigger ON tgrelid = t.oid WHERE tgisinternal GROUP BY name, tgfoid, tgenabled
-			UNION ALL SELECT format('%s policy: %s', name, row(polname, polcmd, polpermissive, polroles, pg_get_expr(polqual, polrelid), pg_get_expr(polwithcheck, polrelid), obj_description(p.oid, 'pg_policy')))
-			FROM t JOIN pg_policy p ON polrelid = t.oid
-			UNION ALL SELECT format('done: %s', row("Step", "Version", "Kind", "Description", "State", "RowsDone", "RowsTotal")) FROM "__PhotoflowMigrations"
-			UNION ALL SELECT format('workflow: %s', row("Version", "Name", "Definition", "IsCurrent")) FROM "WorkflowVersions"
-			UNION ALL SELECT format('secret: %s', row("Kind", "Kid", length("Secret"))) FROM "__PhotoflowSecrets") x ORDER BY x COLLATE "C"})];
-	return %listing;
-}
-
-# The lines that one has and the other has not, and how often.
-sub difference
-{
-	my ($one, $other) = @_;
-	my %count;
-	$count{$_}++ foreach @$one;
-	$count{$_}-- foreach @$other;
-	my @lines = map { ($count{$_} > 0 ? '- ' : '+ ') . $_ } grep { $count{$_} } sort keys %count;
-	return @lines if @lines;
-	return join("\n", @$one) eq join("\n", @$other) ? () : ('the same lines in another order');
 }
