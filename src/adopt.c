@@ -37,9 +37,13 @@ CountUnadopted(void)
 {
 	int64		count = 0;
 
+	const pg_uuid_t *org = ContextOrg();
+	Datum		values[1] = {UUIDPGetDatum(org)};
+	char		nulls[1] = {org ? ' ' : 'n'};
+
 	for (int table = 0; table < SOFT_TABLE_COUNT; table++)
 	{
-		(void) StoreRunOn(PLAN_UNADOPTED_COUNT, table, NULL, NULL);
+		(void) StoreRunOn(PLAN_UNADOPTED_COUNT, table, values, nulls);
 		count += DatumGetInt64(StoreDatum(0, 1));
 	}
 	return count;
@@ -76,6 +80,11 @@ AdoptGroup(SoftTableId table, const Unadopted *rows, int count)
 	values[3] = UUIDPGetDatum(&deletion->id);
 	TenantEnter(&scope, &rows[0].org);
 	adopted = StoreRunOn(PLAN_ADOPT, table, values, NULL);
+	if (adopted < (uint64) count)
+		ereport(ERROR,
+				(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+				 errmsg("%d of %d rows of \"%s\" could not be adopted", count - (int) adopted, count, softTables[table].name),
+				 errhint("A BEFORE UPDATE trigger or a policy keeps them, or somebody has changed them in this moment: try again.")));
 	for (uint64 i = 0; i < adopted; i++)
 	{
 		CollectedRow row = {.id = *StoreUuid(i, 1), .org = rows[0].org, .table = table, .deletion = deletion,
@@ -93,8 +102,10 @@ static int64
 AdoptOfTable(SoftTableId table, int64 limit)
 {
 	static const pg_uuid_t beginning;
-	Datum		values[2] = {UUIDPGetDatum(&lastId[table]), Int64GetDatum(limit)};
-	int			count = (int) StoreRunOn(table == SOFT_AUDIT ? PLAN_UNADOPTED_LOG : PLAN_UNADOPTED, table, values, NULL);
+	const pg_uuid_t *org = ContextOrg();
+	Datum		values[3] = {UUIDPGetDatum(&lastId[table]), Int64GetDatum(limit), UUIDPGetDatum(org)};
+	char		nulls[3] = {' ', ' ', org ? ' ' : 'n'};
+	int			count = (int) StoreRunOn(table == SOFT_AUDIT ? PLAN_UNADOPTED_LOG : PLAN_UNADOPTED, table, values, nulls);
 	Unadopted  *rows = palloc(sizeof(Unadopted) * Max(count, 1));
 
 	for (int i = 0; i < count; i++)
@@ -134,6 +145,7 @@ PHOTOFLOW_FUNCTION(photoflow_adopt_deletions)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("\"batch_size\" must be at least 1"),
 				 errhint("NULL adopts nothing and returns how many rows there are to adopt.")));
+	RequireSoftDelete();
 	StoreBegin();
 	if (PG_ARGISNULL(0))
 		adopted = CountUnadopted();

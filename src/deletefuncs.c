@@ -6,8 +6,9 @@
 #include "photoflow.h"
 
 #include "catalog/namespace.h"
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
-#include "parser/parse_func.h"
+#include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/syscache.h"
 
@@ -16,9 +17,10 @@
 static DeleteFunctions functions;
 static bool functionsKnown = false;
 static bool functionsThere = false;
+static uint64 functionChanges = 0;
 
 static void ForgetFunctions(Datum arg, int cacheid, uint32 hash);
-static Oid	FindFunction(const char *name, int nargs, const Oid *types);
+static Oid	FindFunction(Oid schema, const char *name, int nargs, const Oid *types);
 
 void
 DeleteFunctionsInitialize(void)
@@ -31,12 +33,16 @@ static void
 ForgetFunctions(Datum arg, int cacheid, uint32 hash)
 {
 	functionsKnown = false;
+	functionChanges++;
 }
 
+/* By the catalog: whoever runs a statement on a table of ours needs no right to look our functions up. */
 static Oid
-FindFunction(const char *name, int nargs, const Oid *types)
+FindFunction(Oid schema, const char *name, int nargs, const Oid *types)
 {
-	Oid			found = LookupFuncName(list_make2(makeString("photoflow"), makeString(pstrdup(name))), nargs, types, true);
+	oidvector  *arguments = buildoidvector(types, nargs);
+	Oid			found = GetSysCacheOid3(PROCNAMEARGSNSP, Anum_pg_proc_oid, CStringGetDatum(name), PointerGetDatum(arguments),
+										ObjectIdGetDatum(schema));
 
 	if (!OidIsValid(found))
 		functionsThere = false;
@@ -48,19 +54,24 @@ const DeleteFunctions *
 DeleteFunctionsFind(void)
 {
 	static const Oid liveTypes[] = {BOOLOID, REGCLASSOID, UUIDOID};
+	uint64		changes;
+	Oid			schema;
 
 	if (functionsKnown)
 		return functionsThere ? &functions : NULL;
-	functionsThere = OidIsValid(get_namespace_oid("photoflow", true));
-	functionsKnown = true;		/* a change that is heard of meanwhile takes it back */
-	if (!functionsThere)
-		return NULL;
-	functions.markDeletion = FindFunction("mark_deletion", 0, NULL);
-	functions.collectDeletion = FindFunction("collect_deletion", 0, NULL);
-	functions.cascadeDeletion = FindFunction("cascade_deletion", 0, NULL);
-	functions.requireLive = FindFunction("require_live", lengthof(liveTypes), liveTypes);
-	functions.deletionId = FindFunction("deletion_id", 0, NULL);
-	functions.deletionTime = FindFunction("deletion_time", 0, NULL);
-	functions.currentUserId = FindFunction("current_user_id", 0, NULL);
+	changes = functionChanges;
+	schema = get_namespace_oid("photoflow", true);
+	functionsThere = OidIsValid(schema);
+	if (functionsThere)
+	{
+		functions.markDeletion = FindFunction(schema, "mark_deletion", 0, NULL);
+		functions.collectDeletion = FindFunction(schema, "collect_deletion", 0, NULL);
+		functions.cascadeDeletion = FindFunction(schema, "cascade_deletion", 0, NULL);
+		functions.requireLive = FindFunction(schema, "require_live", lengthof(liveTypes), liveTypes);
+		functions.deletionId = FindFunction(schema, "deletion_id", 0, NULL);
+		functions.deletionTime = FindFunction(schema, "deletion_time", 0, NULL);
+		functions.currentUserId = FindFunction(schema, "current_user_id", 0, NULL);
+	}
+	functionsKnown = changes == functionChanges;
 	return functionsThere ? &functions : NULL;
 }

@@ -26,6 +26,7 @@
 #include "optimizer/planner.h"
 #include "parser/parse_relation.h"
 #include "parser/parsetree.h"
+#include "rewrite/rowsecurity.h"
 #include "utils/plancache.h"
 #include "utils/rel.h"
 
@@ -46,6 +47,7 @@ static bool TriggerIsOn(const Trigger *trigger);
 static void TurnDelete(Query *query, const SoftColumns *columns);
 static void NameMarkingColumns(Query *query, const SoftColumns *columns);
 static int	TurnUpdate(Query *query, const RangeTblEntry *rte, const SoftColumns *columns, bool foreignKeys);
+static bool HasOtherPolicies(Oid relid);
 static void TurnMerge(Query *query, const SoftColumns *columns);
 static List *MarkingTargets(const SoftColumns *columns);
 static TargetEntry *CallTarget(AttrNumber number, const char *name, Oid function, Oid type);
@@ -109,7 +111,8 @@ PlanStatement(Query *query, const char *text, int cursorOptions, ParamListInfo p
 	int			marks = DELETE_PLAN_NONE;
 	PlannedStmt *plan;
 
-	if (StoreTakeQuiet())
+	/* what rules add to a statement of ours comes here as well */
+	if (query->canSetTag && StoreTakeQuiet())
 		marks = DELETE_PLAN_QUIET;
 	else if (query->commandType == CMD_UPDATE || query->commandType == CMD_DELETE || query->commandType == CMD_MERGE ||
 			 query->hasModifyingCTE)
@@ -167,14 +170,15 @@ TurnStatement(Query *query, const char *text)
 }
 
 /*
- * Say whether a statement is the action of a foreign key, as ri_triggers.c writes it. The statements of triggers that the
- * action fires run in the same security context, and are users'.
+ * Say whether a statement is the action of a foreign key, as ri_triggers.c writes it: UPDATE ONLY "s"."t" SET .. WHERE $1
+ * OPERATOR(pg_catalog.=) "c", without ONLY for a partitioned table. The statements of triggers that the action fires run
+ * in the same security context, and are users'.
  */
 static bool
 IsForeignKeys(const char *text)
 {
-	return InNoForceRLSOperation() && text &&
-		(strncmp(text, "UPDATE ONLY ", 12) == 0 || strncmp(text, "DELETE FROM ONLY ", 17) == 0);
+	return InNoForceRLSOperation() && text && (strncmp(text, "UPDATE ", 7) == 0 || strncmp(text, "DELETE FROM ", 12) == 0) &&
+		strstr(text, " WHERE $") && strstr(text, " OPERATOR(pg_catalog.=) \"");
 }
 
 /* As TriggerEnabled() has it. */
@@ -261,25 +265,36 @@ NameMarkingColumns(Query *query, const SoftColumns *columns)
 	AddUpdatedColumn(query, rte, columns->deletionId);
 }
 
+/*
+ * Say whether policies of a user's stand on a table: those for DELETE would not be asked of an action of MERGE that is an
+ * UPDATE, so that it is refused instead.
+ */
+static bool
+HasOtherPolicies(Oid relid)
+{
+	Relation	relation = table_open(relid, NoLock);
+	bool		has = relation->rd_rsdesc && list_length(relation->rd_rsdesc->policies) > 1;
+
+	table_close(relation, NoLock);
+	return has;
+}
+
 static void
 TurnMerge(Query *query, const SoftColumns *columns)
 {
 	ListCell   *cell;
-	bool		turned = false;
 
 	foreach(cell, query->mergeActionList)
 	{
 		MergeAction *action = lfirst(cell);
 
-		if (action->commandType != CMD_DELETE || HardDeleteAllowed())
+		if (action->commandType != CMD_DELETE || HardDeleteAllowed() || HasOtherPolicies(columns->relation))
 			continue;
+		/* no column is named as updated: where the MERGE also updates, the privilege to update it would be asked for */
 		action->commandType = CMD_UPDATE;
 		action->targetList = MarkingTargets(columns);
 		action->qual = OnlyLive(query, columns, action->qual);
-		turned = true;
 	}
-	if (turned)
-		NameMarkingColumns(query, columns);
 }
 
 /* Say whether a column is the database's to write. */

@@ -177,7 +177,9 @@ IsMoved(TriggerData *trigger)
 {
 	DeleteFrame *frame = DeleteFrameCurrent();
 
-	return frame && frame->operation == CMD_UPDATE && trigger->tg_relation->rd_rel->relispartition;
+	/* a SELECT or an INSERT has it in its WITH; a DELETE that is one would not be here */
+	return frame && (frame->operation == CMD_UPDATE || frame->operation == CMD_SELECT || frame->operation == CMD_INSERT) &&
+		trigger->tg_relation->rd_rel->relispartition;
 }
 
 /* Refuse to move a marked row. */

@@ -175,7 +175,7 @@ PHOTOFLOW_FUNCTION(photoflow_list_deletions)
 	pg_uuid_t  *orgs;
 	int			count;
 
-	(void) SoftTableRequire(SoftTableRelation(SOFT_ALBUMS));
+	RequireSoftDelete();
 	InitMaterializedSRF(fcinfo, 0);
 	result = (ReturnSetInfo *) fcinfo->resultinfo;
 	StoreBegin();

@@ -340,8 +340,11 @@ STORE_PLAN(PLAN_RESTORE_COUNT, STORE_OWNER | STORE_NEWEST,
 STORE_PLAN(PLAN_RESTORE_ALL, STORE_BOOKS | STORE_QUIET | STORE_NEWEST,
 		   "UPDATE {TABLE} SET " LIVE " WHERE [ORG] == $1 AND [DeletionId] == $2",
 		   UUIDOID, UUIDOID)
+/* those whose row is purged may have records and log entries left */
+#define PURGED_ORGANIZATIONS \
+	"SELECT [OrgId] FROM {PurgeReceipts} WHERE [TableName]::pg_catalog.text OPERATOR(pg_catalog.=) 'Organizations'"
 STORE_PLAN(PLAN_ORGANIZATIONS, STORE_OWNER | STORE_READ,
-		   "SELECT [Id] FROM {Organizations} ORDER BY [Id]",
+		   "SELECT [Id] FROM {Organizations} UNION " PURGED_ORGANIZATIONS " ORDER BY 1",
 		   InvalidOid)
 /* parents that this deletion did not take stay as they are until we are through */
 STORE_PLAN(PLAN_PARENTS_LOCK, STORE_OWNER,
@@ -402,10 +405,11 @@ STORE_PLAN(PLAN_PURGE_ROWS, STORE_BOOKS | STORE_QUIET,
 STORE_PLAN(PLAN_PURGE_HISTORY, STORE_BOOKS,
 		   "DELETE FROM {AlbumTransitions} WHERE [OrgId] == $1 AND [AlbumId] == ANY ($2) RETURNING [Id]",
 		   UUIDOID, UUIDARRAYOID)
+/* $2, $3 from which deletion behind to which, $4 but those of which rows are left */
 STORE_PLAN(PLAN_PURGE_REASONS, STORE_BOOKS,
 		   "DELETE FROM {DeletionReasons} WHERE [OrgId] == $1 AND [DeletionId] OPERATOR(pg_catalog.>) $2"
-		   " AND [DeletionId] OPERATOR(pg_catalog.<=) $3",
-		   UUIDOID, UUIDOID, UUIDOID)
+		   " AND [DeletionId] OPERATOR(pg_catalog.<=) $3 AND NOT ([DeletionId] == ANY ($4))",
+		   UUIDOID, UUIDOID, UUIDOID, UUIDARRAYOID)
 /* $1 organization, $2 run, $3 table, $4 rows, $5, $6 first and last id, $7 older than, $8, $9 by whom */
 STORE_PLAN(PLAN_RECEIPT_ADD, STORE_BOOKS,
 		   "INSERT INTO {PurgeReceipts} AS r ([OrgId], [RunId], [TableName], [RowCount], [FirstId], [LastId], [OlderThan],"
@@ -436,7 +440,9 @@ STORE_PLAN(PLAN_RECEIPTS, STORE_OWNER | STORE_READ,
 		   " [StartedAt], [FinishedAt], [PurgedBy]::pg_catalog.text, [UserId] FROM {PurgeReceipts} WHERE $1 IS NULL OR [OrgId] == $1"
 		   " ORDER BY [StartedAt], [OrgId], [TableName]",
 		   UUIDOID)
-STORE_PLAN(PLAN_ORGANIZATION_THERE, STORE_OWNER | STORE_READ, "SELECT FROM {Organizations} WHERE [Id] == $1", UUIDOID)
+STORE_PLAN(PLAN_ORGANIZATION_THERE, STORE_OWNER | STORE_READ,
+		   "SELECT FROM {Organizations} WHERE [Id] == $1 UNION ALL SELECT FROM (" PURGED_ORGANIZATIONS ") p WHERE p.[OrgId] == $1",
+		   UUIDOID)
 STORE_PLAN(PLAN_RULE_READ, STORE_OWNER,
 		   "SELECT [KeepFor], [LegalHold], [HoldReason]::pg_catalog.text FROM {RetentionRules} WHERE [OrgId] == $1 FOR SHARE",
 		   UUIDOID)
@@ -454,15 +460,16 @@ STORE_PLAN(PLAN_RULE_HOLD, STORE_BOOKS,
 		   " [ModifiedAt] = EXCLUDED.[ModifiedAt]",
 		   UUIDOID, BOOLOID, TEXTOID)
 
-/* --- adopt.c; $1 after which id, $2 how many: rows that were marked before there were deletions --- */
+/* --- adopt.c; $1 after which id, $2 how many, $3 organization or NULL: rows that were marked before there were deletions --- */
 #define UNADOPTED(time) \
 	"SELECT [Id], [ORG], " time " FROM {TABLE} WHERE [IsDeleted] AND [DeletionId] IS NULL" \
-	" AND [Id] OPERATOR(pg_catalog.>) $1 ORDER BY [Id] LIMIT $2"
-STORE_PLAN(PLAN_UNADOPTED, STORE_OWNER | STORE_READ, UNADOPTED("[ModifiedAt]"), UUIDOID, INT8OID)
-STORE_PLAN(PLAN_UNADOPTED_LOG, STORE_OWNER | STORE_READ, UNADOPTED("[CreatedAt]"), UUIDOID, INT8OID)
+	" AND [Id] OPERATOR(pg_catalog.>) $1 AND ($3 IS NULL OR [ORG] == $3) ORDER BY [Id] LIMIT $2"
+STORE_PLAN(PLAN_UNADOPTED, STORE_OWNER, UNADOPTED("[ModifiedAt]"), UUIDOID, INT8OID, UUIDOID)
+STORE_PLAN(PLAN_UNADOPTED_LOG, STORE_OWNER, UNADOPTED("[CreatedAt]"), UUIDOID, INT8OID, UUIDOID)
 STORE_PLAN(PLAN_UNADOPTED_COUNT, STORE_OWNER | STORE_READ,
-		   "SELECT pg_catalog.count(*) FROM {TABLE} WHERE [IsDeleted] AND [DeletionId] IS NULL",
-		   InvalidOid)
+		   "SELECT pg_catalog.count(*) FROM {TABLE} WHERE [IsDeleted] AND [DeletionId] IS NULL"
+		   " AND ($1 IS NULL OR [ORG] == $1)",
+		   UUIDOID)
 STORE_PLAN(PLAN_ADOPT, STORE_BOOKS | STORE_QUIET,
 		   "UPDATE {TABLE} SET [DeletedAt] = $3, [DeletionId] = $4 WHERE [ORG] == $1 AND [Id] == ANY ($2) AND [IsDeleted]"
 		   " AND [DeletionId] IS NULL RETURNING [Id], ctid",

@@ -137,6 +137,8 @@ RunPart(Purge *purge, void (*part) (Purge *), bool named)
 	}
 	if (error == NULL)
 		return true;
+	if (part != PurgeAbandon)
+		(void) RunPart(purge, PurgeAbandon, false);
 	if (named || error->sqlerrcode == ERRCODE_QUERY_CANCELED)
 		ReThrowError(error);
 	ereport(WARNING,
@@ -213,7 +215,7 @@ PHOTOFLOW_FUNCTION(photoflow_purge)
 
 	RequireProcedure(fcinfo);
 	ReadArguments(fcinfo, &purge);
-	(void) SoftTableRequire(SoftTableRelation(SOFT_ALBUMS));
+	RequireSoftDelete();
 	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect_ext failed");
 	purge.olderThan = memcpy(palloc(sizeof(Interval)), purge.olderThan, sizeof(Interval));

@@ -6,6 +6,7 @@
 
 #include "postgres.h"
 
+#include "nodes/pg_list.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
@@ -27,6 +28,9 @@ typedef struct Purge
 	pg_uuid_t	part;
 	bool		begun[SOFT_TABLE_COUNT];	/* rows of the part are taken behind this id */
 	pg_uuid_t	lastIds[SOFT_TABLE_COUNT];
+	bool		partLeft;		/* something hung on rows of the part */
+	List	   *takenNow;		/* deletions of which this batch has taken rows, in its memory */
+	List	   *leftNow;		/* and of which it has left some */
 	int64		rows;			/* of this organization, so far */
 	MemoryContext batchContext; /* emptied after each batch */
 	TimestampTz lastNotice;
@@ -36,6 +40,7 @@ typedef struct Purge
 extern void PurgeBegin(Purge *purge);
 extern void PurgeBatch(Purge *purge);
 extern void PurgeEnd(Purge *purge);
+extern void PurgeAbandon(Purge *purge);
 
 /* retention.c: what an organization's rules are */
 typedef struct RetentionRule
@@ -43,7 +48,6 @@ typedef struct RetentionRule
 	bool		hasKeep;
 	Interval	keep;
 	bool		held;
-	char	   *reason;			/* NULL where none was given */
 } RetentionRule;
 
 extern void RetentionRead(const pg_uuid_t *org, RetentionRule *rule);

@@ -35,7 +35,11 @@ static void DeleteRows(Purge *purge, SoftTableId table, const Candidate *rows, i
 static Datum IdArray(const Candidate *rows, int count);
 static void PurgeHistory(Purge *purge, Datum albums);
 static void WriteReceipt(Purge *purge, const char *table, int64 rows, const pg_uuid_t *first, const pg_uuid_t *last);
-static void WriteUnfinished(Purge *purge, const pg_uuid_t *deletion);
+static List *AddDeletion(List *list, const pg_uuid_t *deletion);
+static int	CompareDeletions(const ListCell *a, const ListCell *b);
+static List *ListIntersection(List *a, List *b);
+static Datum DeletionArray(const List *list);
+static void WriteUnfinished(Purge *purge, const List *deletions);
 static void WriteFinished(Purge *purge, const pg_uuid_t *deletion);
 static bool ReadRule(Purge *purge);
 
@@ -63,7 +67,6 @@ ReadRule(Purge *purge)
 void
 PurgeBegin(Purge *purge)
 {
-	Datum		values[1] = {UUIDPGetDatum(&purge->org)};
 	TenantScope scope;
 
 	memset(&purge->last, 0, sizeof(purge->last));
@@ -71,8 +74,20 @@ PurgeBegin(Purge *purge)
 	purge->rows = 0;
 	purge->finished = purge->inParts = purge->left = purge->taken = false;
 	TenantEnter(&scope, &purge->org);
-	if (ReadRule(purge))
-		(void) StoreRun(PLAN_RECEIPTS_ABANDON, values, NULL);
+	(void) ReadRule(purge);
+	TenantLeave(&scope);
+	PurgeAbandon(purge);
+}
+
+/* Close receipts that are open as interrupted: of a run that was killed, or of ours, when it fails. */
+void
+PurgeAbandon(Purge *purge)
+{
+	Datum		values[1] = {UUIDPGetDatum(&purge->org)};
+	TenantScope scope;
+
+	TenantEnter(&scope, &purge->org);
+	(void) StoreRun(PLAN_RECEIPTS_ABANDON, values, NULL);
 	TenantLeave(&scope);
 }
 
@@ -94,6 +109,7 @@ PurgeBatch(Purge *purge)
 	TenantScope scope;
 	pg_uuid_t	end;
 
+	purge->takenNow = purge->leftNow = NIL;
 	TenantEnter(&scope, &purge->org);
 	LockOrganization(&purge->org, ExclusiveLock);
 	if (ReadRule(purge))
@@ -141,6 +157,7 @@ FindWindow(Purge *purge, pg_uuid_t *end)
 		}
 	purge->inParts = true;
 	purge->part = *end;
+	purge->partLeft = false;
 	memset(purge->begun, 0, sizeof(purge->begun));
 	return true;
 }
@@ -149,7 +166,7 @@ FindWindow(Purge *purge, pg_uuid_t *end)
 static void
 TakeWindow(Purge *purge, const pg_uuid_t *end)
 {
-	Datum		values[3] = {UUIDPGetDatum(&purge->org), UUIDPGetDatum(&purge->last), UUIDPGetDatum(end)};
+	Datum		values[4] = {UUIDPGetDatum(&purge->org), UUIDPGetDatum(&purge->last), UUIDPGetDatum(end)};
 
 	if (purge->inParts)
 	{
@@ -158,7 +175,9 @@ TakeWindow(Purge *purge, const pg_uuid_t *end)
 	}
 	for (int table = SOFT_TABLE_COUNT - 1; table >= 0; table--)
 		(void) TakeRows(purge, table, end, purge->batchSize);
+	values[3] = DeletionArray(purge->leftNow);
 	(void) StoreRun(PLAN_PURGE_REASONS, values, NULL);
+	WriteUnfinished(purge, ListIntersection(purge->takenNow, purge->leftNow));
 	purge->last = *end;
 }
 
@@ -166,18 +185,21 @@ TakeWindow(Purge *purge, const pg_uuid_t *end)
 static bool
 TakePart(Purge *purge)
 {
-	Datum		values[3] = {UUIDPGetDatum(&purge->org), UUIDPGetDatum(&purge->last), UUIDPGetDatum(&purge->part)};
-	bool		left = purge->left;
+	Datum		values[4] = {UUIDPGetDatum(&purge->org), UUIDPGetDatum(&purge->last), UUIDPGetDatum(&purge->part)};
 
 	for (int table = SOFT_TABLE_COUNT - 1; table >= 0; table--)
 		if (TakeRows(purge, table, &purge->part, purge->batchSize) > 0)
 		{
-			WriteUnfinished(purge, &purge->part);
+			purge->partLeft = purge->partLeft || purge->leftNow != NIL;
+			WriteUnfinished(purge, purge->takenNow);
 			return true;
 		}
-	(void) StoreRun(PLAN_PURGE_REASONS, values, NULL);
-	if (!left)
+	if (!purge->partLeft)
+	{
+		values[3] = DeletionArray(NIL);
+		(void) StoreRun(PLAN_PURGE_REASONS, values, NULL);
 		WriteFinished(purge, &purge->part);
+	}
 	purge->last = purge->part;
 	return false;
 }
@@ -245,7 +267,7 @@ LeaveNamed(Purge *purge, StorePlan plan, SoftTableId child, Candidate *rows, int
 		if (bsearch(&rows[i].id, ids, named, sizeof(pg_uuid_t), UuidCompare) == NULL)
 			rows[kept++] = rows[i];
 		else
-			WriteUnfinished(purge, &rows[i].deletion);
+			purge->leftNow = AddDeletion(purge->leftNow, &rows[i].deletion);
 	}
 	purge->left = true;
 	return kept;
@@ -276,6 +298,8 @@ DeleteRows(Purge *purge, SoftTableId table, const Candidate *rows, int count)
 				(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
 				 errmsg("%d of %d rows of \"%s\" could not be purged", count - (int) deleted, count, softTables[table].name),
 				 errhint("A BEFORE DELETE trigger or a policy keeps them.")));
+	for (int i = 0; i < count; i++)
+		purge->takenNow = AddDeletion(purge->takenNow, &rows[i].deletion);
 	WriteReceipt(purge, softTables[table].name, (int64) deleted, &rows[0].id, &rows[count - 1].id);
 }
 
@@ -318,13 +342,63 @@ WriteReceipt(Purge *purge, const char *table, int64 rows, const pg_uuid_t *first
 	purge->taken = true;
 }
 
-/* Write into the receipts of this run that a part of a deletion is left; where it has taken nothing, nothing is. */
-static void
-WriteUnfinished(Purge *purge, const pg_uuid_t *deletion)
+/* Add a deletion to a list, unless it is the last one there: rows of one deletion mostly come together. */
+static List *
+AddDeletion(List *list, const pg_uuid_t *deletion)
 {
-	Datum		values[3] = {UUIDPGetDatum(&purge->org), UUIDPGetDatum(&purge->run), UuidArray(deletion, 1)};
+	pg_uuid_t  *copy;
 
-	(void) StoreRun(PLAN_RECEIPTS_UNFINISHED, values, NULL);
+	if (list != NIL && UuidEquals(llast(list), deletion))
+		return list;
+	copy = palloc(sizeof(pg_uuid_t));
+	*copy = *deletion;
+	return lappend(list, copy);
+}
+
+static int
+CompareDeletions(const ListCell *a, const ListCell *b)
+{
+	return UuidCompare(lfirst(a), lfirst(b));
+}
+
+/* Return what is in both lists, which are sorted for it. */
+static List *
+ListIntersection(List *a, List *b)
+{
+	List	   *both = NIL;
+	int			j = 0;
+	ListCell   *cell;
+
+	list_sort(a, CompareDeletions);
+	list_sort(b, CompareDeletions);
+	foreach(cell, a)
+	{
+		while (j < list_length(b) && UuidCompare(list_nth(b, j), lfirst(cell)) < 0)
+			j++;
+		if (j < list_length(b) && UuidEquals(list_nth(b, j), lfirst(cell)))
+			both = AddDeletion(both, lfirst(cell));
+	}
+	return both;
+}
+
+static Datum
+DeletionArray(const List *list)
+{
+	pg_uuid_t  *ids = palloc(sizeof(pg_uuid_t) * Max(list_length(list), 1));
+
+	for (int i = 0; i < list_length(list); i++)
+		ids[i] = *(pg_uuid_t *) list_nth(list, i);
+	return UuidArray(ids, list_length(list));
+}
+
+/* Write into the receipts of this run that of these deletions a part is gone and a part was left. */
+static void
+WriteUnfinished(Purge *purge, const List *deletions)
+{
+	Datum		values[3] = {UUIDPGetDatum(&purge->org), UUIDPGetDatum(&purge->run), DeletionArray(deletions)};
+
+	if (deletions != NIL)
+		(void) StoreRun(PLAN_RECEIPTS_UNFINISHED, values, NULL);
 }
 
 static void

@@ -32,6 +32,7 @@ typedef struct RestorePart
 } RestorePart;
 
 static List *FindParts(const pg_uuid_t *orgs, int count, const pg_uuid_t *deletion);
+static bool IsBelow(const List *parts, const RestorePart *part);
 static void RequireParts(const List *parts, const pg_uuid_t *deletion);
 static int64 FindConflicts(List *parts, const pg_uuid_t *deletion, Conflicts *all);
 static void RestorePartOf(RestorePart *part, const pg_uuid_t *deletion);
@@ -113,17 +114,33 @@ FindParts(const pg_uuid_t *orgs, int count, const pg_uuid_t *deletion)
 	return parts;
 }
 
-/* Raise PF005 for a deletion that is not there; the caller must be allowed to update the table that it began in. */
+/* Say whether the deletion has taken rows of the table above, so that these may have followed them. */
+static bool
+IsBelow(const List *parts, const RestorePart *part)
+{
+	ListCell   *cell;
+
+	foreach(cell, parts)
+		if (((RestorePart *) lfirst(cell))->table == softTables[part->table].parent)
+			return true;
+	return false;
+}
+
+/* Raise PF005 for a deletion that is not there; the caller must be allowed to mark rows of the tables that it began in. */
 static void
 RequireParts(const List *parts, const pg_uuid_t *deletion)
 {
+	ListCell   *cell;
+
 	if (parts == NIL)
 		ereport(ERROR,
 				(errcode(ERRCODE_PF_NOT_FOUND),
 				 errmsg("deletion %s not found", UuidText(deletion)),
 				 errdetail_internal("{\"deletion\": \"%s\"}", UuidText(deletion)),
 				 errhint("It has been restored or purged, or is another organization's: SELECT * FROM photoflow.deletions.")));
-	InstallationRequire(softTables[((RestorePart *) linitial(parts))->table].name, ACL_UPDATE);
+	foreach(cell, parts)
+		if (!IsBelow(parts, lfirst(cell)))
+			RequireMayMark(((RestorePart *) lfirst(cell))->table);
 }
 
 static int64
@@ -194,7 +211,7 @@ PHOTOFLOW_FUNCTION(photoflow_restore)
 
 	RequireArgument(fcinfo, 0, "deletion_id", "Deletions are listed in photoflow.deletions.");
 	deletion = PG_GETARG_UUID_P(0);
-	(void) SoftTableRequire(SoftTableRelation(SOFT_ALBUMS));
+	RequireSoftDelete();
 	InitMaterializedSRF(fcinfo, 0);
 	StoreBegin();
 	orgs = OrganizationsToWorkFor(org, &count);

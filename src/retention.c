@@ -31,13 +31,13 @@ RetentionRead(const pg_uuid_t *org, RetentionRule *rule)
 	if (rule->hasKeep)
 		rule->keep = *DatumGetIntervalP(StoreDatum(0, 1));
 	rule->held = DatumGetBool(StoreDatum(0, 2));
-	rule->reason = StoreCString(0, 3);
 }
 
 static const pg_uuid_t *
 OrganizationArgument(FunctionCallInfo fcinfo)
 {
 	RequireArgument(fcinfo, 0, "org_id", "Give the id of an organization.");
+	RequireSoftDelete();
 	StoreBegin();
 	RequireOrganization(PG_GETARG_UUID_P(0));
 	StoreEnd();
@@ -99,6 +99,7 @@ ReturnRows(FunctionCallInfo fcinfo, StorePlan plan)
 	ReturnSetInfo *result;
 	uint64		count;
 
+	RequireSoftDelete();
 	InitMaterializedSRF(fcinfo, 0);
 	result = (ReturnSetInfo *) fcinfo->resultinfo;
 	StoreBegin();

@@ -113,6 +113,11 @@ MarkRows(SoftTableId table, const FoundRow *rows, int count, Deletion *deletion,
 	(void) StoreRunOn(PLAN_SOFT_LOCK, table, values, NULL);
 	DeletionGive(deletion);
 	marked = StoreRunOn(PLAN_SOFT_MARK, table, values, NULL);
+	if (marked > 0 && deletion->rows[table] == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_PF_TABLES_OUT_OF_DATE),
+				 errmsg("the triggers of soft delete are not on \"%s\"", softTables[table].name),
+				 errhint("Run CALL photoflow.migrate(), or SELECT photoflow.attach() after a detach().")));
 	if (marked > 0 && reason)
 	{
 		values[1] = UUIDPGetDatum(&deletion->id);
@@ -156,7 +161,8 @@ PHOTOFLOW_FUNCTION(photoflow_soft_delete)
 	RequireArgument(fcinfo, 0, "table_name", "Give the name of a table.");
 	RequireArgument(fcinfo, 1, "ids", "Give the ids of the rows, an empty array for none.");
 	table = SoftTableRequire(PG_GETARG_OID(0));
-	InstallationRequire(softTables[table].name, ACL_UPDATE);
+	RequireSoftDelete();
+	RequireMayMark(table);
 	ids = UuidArrayElements(PG_GETARG_ARRAYTYPE_P(1), "ids", &count);
 	count = UuidSortUnique(ids, count);
 	InitMaterializedSRF(fcinfo, 0);

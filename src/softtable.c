@@ -4,6 +4,8 @@
 #include "photoflow.h"
 
 #include "catalog/partition.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -83,6 +85,29 @@ SoftTableRequire(Oid relid)
 	return table;
 }
 
+/* Raise PF040 where the tables are of an older version: the last of the tables of soft delete is the last to be made. */
+void
+RequireSoftDelete(void)
+{
+	(void) SoftTableRequire(SoftTableRelation(SOFT_ALBUMS));
+	if (!OidIsValid(get_relname_relid("RetentionRules", InstallationGet()->schemaOid)))
+		ereport(ERROR,
+				(errcode(ERRCODE_PF_TABLES_OUT_OF_DATE),
+				 errmsg("the data tables have no place for deletions yet"),
+				 errhint("Run CALL photoflow.migrate().")));
+}
+
+/* Refuse who may not update "IsDeleted" of a table. */
+void
+RequireMayMark(SoftTableId table)
+{
+	Oid			relid = SoftTableRelation(table);
+
+	if (pg_class_aclcheck(relid, GetUserId(), ACL_UPDATE) != ACLCHECK_OK &&
+		pg_attribute_aclcheck(relid, get_attnum(relid, "IsDeleted"), GetUserId(), ACL_UPDATE) != ACLCHECK_OK)
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, softTables[table].name);
+}
+
 /* Return the data table; raise PF040 where it is missing. */
 Oid
 SoftTableRelation(SoftTableId table)
@@ -116,7 +141,8 @@ SoftColumnsFind(Relation relation, const char *orgColumn, SoftColumns *columns)
 static SoftTableId
 TableOf(Oid relid)
 {
-	Oid			root = get_rel_relispartition(relid) ? llast_oid(get_partition_ancestors(relid)) : relid;
+	List	   *ancestors = get_rel_relispartition(relid) ? get_partition_ancestors(relid) : NIL;
+	Oid			root = ancestors != NIL ? llast_oid(ancestors) : relid;	/* none while it is being detached */
 	const char *name = get_rel_name(root);
 
 	return name && get_rel_namespace(root) == InstallationGet()->schemaOid ? SoftTableByName(name) : SOFT_NONE;

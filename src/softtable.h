@@ -53,6 +53,8 @@ typedef struct SoftColumns
 extern SoftTableId SoftTableByName(const char *name);
 extern bool SoftTableHasChildren(SoftTableId table);
 extern SoftTableId SoftTableRequire(Oid relid);
+extern void RequireSoftDelete(void);
+extern void RequireMayMark(SoftTableId table);
 extern Oid	SoftTableRelation(SoftTableId table);
 extern void SoftTableInitialize(void);
 extern void SoftColumnsFind(Relation relation, const char *orgColumn, SoftColumns *columns);
