@@ -155,9 +155,11 @@ CollectChange(TriggerData *trigger, SoftTableId table, const RowMarks *before, c
 	if (ContextOrg() && !UuidEquals(ContextOrg(), &after->org))
 		RefuseMissingRows(softTables[table].entity, softTables[table].noun, &after->id, 1);
 	if (after->isDeleted)
-		row.deletion = DeletionOfRow(&after->deletion, after->at, after->hasBy ? &after->by : NULL);
+		row.deletion = DeletionFind(&after->deletion);
 	else if (before->hasDeletion)
 		row.deletion = DeletionOfRow(&before->deletion, before->at, NULL);
+	if (after->isDeleted && row.deletion == NULL)
+		RefuseBooks(softTables[table].name);	/* a trigger of a user's has written another */
 	BelongingForget();
 	if (SoftTableHasChildren(table))
 		CollectRow(&row);

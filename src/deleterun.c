@@ -5,14 +5,17 @@
  * - The triggers of deletemark.c are on in the catalog, so that they hold whatever planned a statement. For one whose
  *   plan does their work they are switched off, in the executor's own copy of the table's triggers; not where a BEFORE
  *   trigger of a user's has the last word.
- * - Each statement that runs has a frame, which remembers the deletion that it is.
+ * - Each statement that runs has a frame, which remembers the deletion that it is. What its WITH does and nobody reads is
+ *   only done when it is finished: it has the frame again then.
  */
 #include "photoflow.h"
 
+#include "access/xact.h"
 #include "catalog/pg_trigger.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "nodes/execnodes.h"
+#include "utils/memutils.h"
 
 #include "deletion.h"
 #include "deleterun.h"
@@ -22,9 +25,25 @@
 
 static ExecutorStart_hook_type previousStart = NULL;
 static ExecutorRun_hook_type previousRun = NULL;
+static ExecutorFinish_hook_type previousFinish = NULL;
 static DeleteFrame *frame = NULL;
 
+/* Statements whose WITH deletes, between their run and their finish; in TopTransactionContext. */
+typedef struct Unfinished
+{
+	struct Unfinished *next;
+	const QueryDesc *query;
+	const Deletion *deletion;
+} Unfinished;
+
+static Unfinished *unfinished = NULL;
+
 static void StartStatement(QueryDesc *query, int flags);
+static void FinishNext(QueryDesc *query);
+static void FinishStatement(QueryDesc *query);
+static const Deletion *TakeUnfinished(const QueryDesc *query);
+static void RememberUnfinished(const QueryDesc *query, const Deletion *deletion);
+static void ForgetUnfinished(XactEvent event, void *arg);
 static void RunNext(EXECUTOR_RUN_PARAMETERS);
 static void RunStatement(EXECUTOR_RUN_PARAMETERS);
 static bool Modifies(const QueryDesc *query);
@@ -40,6 +59,9 @@ DeleteRunInitialize(void)
 	ExecutorStart_hook = StartStatement;
 	previousRun = ExecutorRun_hook;
 	ExecutorRun_hook = RunStatement;
+	previousFinish = ExecutorFinish_hook;
+	ExecutorFinish_hook = FinishStatement;
+	RegisterXactCallback(ForgetUnfinished, NULL);
 }
 
 DeleteFrame *
@@ -166,6 +188,78 @@ RunStatement(EXECUTOR_RUN_PARAMETERS)
 		frame = mine.outer;
 	}
 	PG_END_TRY();
+	if (queryDesc->plannedstmt->hasModifyingCTE)
+		RememberUnfinished(queryDesc, mine.deletion);
 	if (queryDesc->operation == CMD_UPDATE && (DeletePlanMarks(queryDesc->plannedstmt) & DELETE_PLAN_TURNED))
 		queryDesc->operation = CMD_DELETE;
+}
+
+static void
+ForgetUnfinished(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
+		unfinished = NULL;
+}
+
+/* Take out what is remembered of a statement; one that failed before it was finished may have left something behind. */
+static const Deletion *
+TakeUnfinished(const QueryDesc *query)
+{
+	const Deletion *found = NULL;
+
+	for (Unfinished **place = &unfinished; *place;)
+	{
+		if ((*place)->query == query)
+		{
+			found = (*place)->deletion;
+			*place = (*place)->next;
+		}
+		else
+			place = &(*place)->next;
+	}
+	return found;
+}
+
+static void
+RememberUnfinished(const QueryDesc *query, const Deletion *deletion)
+{
+	Unfinished *entry = MemoryContextAlloc(TopTransactionContext, sizeof(Unfinished));
+
+	(void) TakeUnfinished(query);
+	entry->query = query;
+	entry->deletion = deletion;
+	entry->next = unfinished;
+	unfinished = entry;
+}
+
+static void
+FinishNext(QueryDesc *query)
+{
+	if (previousFinish)
+		previousFinish(query);
+	else
+		standard_ExecutorFinish(query);
+}
+
+static void
+FinishStatement(QueryDesc *query)
+{
+	DeleteFrame mine = {.outer = frame, .deletion = NULL, .operation = query->operation};
+
+	if (!query->plannedstmt->hasModifyingCTE)
+	{
+		FinishNext(query);
+		return;
+	}
+	mine.deletion = TakeUnfinished(query);
+	frame = &mine;
+	PG_TRY();
+	{
+		FinishNext(query);
+	}
+	PG_FINALLY();
+	{
+		frame = mine.outer;
+	}
+	PG_END_TRY();
 }

@@ -113,25 +113,34 @@ DeletionEndFrameless(void)
 	frameless = NULL;
 }
 
+/* Return the deletion of this transaction that has this id, or NULL. */
+const Deletion *
+DeletionFind(const pg_uuid_t *id)
+{
+	const Deletion *found = newest;
+
+	while (found && !UuidEquals(&found->id, id))
+		found = found->previous;
+	return found;
+}
+
 /* Return the deletion whose id a row carries; one of another transaction is made up from the row. */
 const Deletion *
 DeletionOfRow(const pg_uuid_t *id, TimestampTz at, const pg_uuid_t *by)
 {
-	Deletion   *found = newest;
+	const Deletion *known = DeletionFind(id);
+	Deletion   *found;
 
-	while (found && !UuidEquals(&found->id, id))
-		found = found->previous;
-	if (found == NULL)
-	{
-		found = MemoryContextAllocZero(TopTransactionContext, sizeof(Deletion));
-		found->id = *id;
-		found->at = at;
-		found->hasBy = by != NULL;
-		if (by)
-			found->by = *by;
-		found->previous = newest;
-		newest = found;
-	}
+	if (known)
+		return known;
+	found = MemoryContextAllocZero(TopTransactionContext, sizeof(Deletion));
+	found->id = *id;
+	found->at = at;
+	found->hasBy = by != NULL;
+	if (by)
+		found->by = *by;
+	found->previous = newest;
+	newest = found;
 	return found;
 }
 

@@ -50,6 +50,7 @@ extern Deletion *DeletionNew(bool counts);
 extern const Deletion *DeletionCurrent(void);
 extern void DeletionGive(Deletion *deletion);
 extern void DeletionEndFrameless(void);
+extern const Deletion *DeletionFind(const pg_uuid_t *id);
 extern const Deletion *DeletionOfRow(const pg_uuid_t *id, TimestampTz at, const pg_uuid_t *by);
 
 struct TriggerData;

@@ -21,7 +21,7 @@ SELECT round(random()::numeric, 6) AS seed \gset
 SET client_min_messages = warning;
 SELECT photoflow.create_tables() \g /dev/null
 SELECT (:operations + 249) / 250 AS chunks \gset
-SELECT plan(:chunks * 6 + 4);
+SELECT plan(:chunks * 6 + 12);
 
 DROP ROLE IF EXISTS pgtap_photoflow_walk;
 CREATE ROLE pgtap_photoflow_walk;
@@ -546,6 +546,31 @@ SELECT is((SELECT sum(n)::int FROM told WHERE what <> ''), :operations, 'operati
 SELECT is(array(SELECT what FROM told WHERE what <> '' GROUP BY 1 HAVING NOT bool_or(outcome = '') ORDER BY 1), '{}', 'every kind of operation succeeded, seed ' || :seed);
 SELECT is(array(SELECT code FROM unnest('{PF001,PF005,PF011,PF021,PF022,23505,42501,TTT00}'::text[]) code WHERE code NOT IN (SELECT outcome FROM told)), '{}', 'every refusal was met, seed ' || :seed);
 SELECT is(array(SELECT tbl FROM tree WHERE tbl NOT IN (SELECT m.tbl FROM model m WHERE m.live)), '{}', 'live rows are left in every table, seed ' || :seed);
+
+-- many at once, on either road: one deletion, at all levels, and all of it comes back
+INSERT INTO "Organizations" ("Id", "Name") VALUES ('00000000-0000-4000-8000-000000000004', 'large');
+INSERT INTO "Albums" ("Id", "OrgId", "Name") VALUES ('00000000-0000-4000-8000-000000000004', '00000000-0000-4000-8000-000000000004', 'large');
+INSERT INTO "AlbumTags" ("Id", "AlbumId", "Type") VALUES ('00000000-0000-4000-8000-000000000004', '00000000-0000-4000-8000-000000000004', 0);
+INSERT INTO "PhotoProcs" ("AlbumTagId", "FileName", "ExternalId") SELECT '00000000-0000-4000-8000-000000000004', n, n FROM generate_series(1, 10000) n;
+INSERT INTO "PhotoComments" ("PhotoProcId", "Content") SELECT "Id", n FROM "PhotoProcs", generate_series(1, 2) n WHERE "AlbumTagId" = '00000000-0000-4000-8000-000000000004';
+CREATE FUNCTION pg_temp.large() RETURNS text LANGUAGE sql AS $$
+	SELECT string_agg(format('%s %s of %s in %s', tbl, deleted, rows, deletions), ', ' ORDER BY tbl) FROM (SELECT tbl, count(*) FILTER (WHERE r.deleted) AS deleted, count(*) AS rows,
+		count(DISTINCT deletion) AS deletions FROM really r WHERE org = '00000000-0000-4000-8000-000000000004' AND tbl LIKE 'Photo%' GROUP BY tbl) x
+$$;
+SELECT is(array(SELECT (table_name, deleted_rows)::text FROM photoflow.soft_delete('"PhotoProcs"', array(SELECT "Id" FROM "PhotoProcs" WHERE "AlbumTagId" = '00000000-0000-4000-8000-000000000004'))),
+	'{"(PhotoProcs,10000)","(PhotoComments,20000)"}', 'soft_delete() says how many');
+SELECT is(pg_temp.large(), 'PhotoComments 20000 of 20000 in 1, PhotoProcs 10000 of 10000 in 1', 'soft_delete() takes 10,000 photos and their comments');
+SELECT is(array(SELECT (table_name, restored_rows)::text FROM photoflow.restore((SELECT DISTINCT deletion_id FROM photoflow.deletions WHERE org_id = '00000000-0000-4000-8000-000000000004'))),
+	'{"(PhotoProcs,10000)","(PhotoComments,20000)"}', 'restore() says how many');
+SELECT is(pg_temp.large(), 'PhotoComments 0 of 20000 in 0, PhotoProcs 0 of 10000 in 0', 'restore() brings them back');
+DELETE FROM "PhotoProcs" WHERE "AlbumTagId" = '00000000-0000-4000-8000-000000000004';
+SELECT is(pg_temp.large(), 'PhotoComments 20000 of 20000 in 1, PhotoProcs 10000 of 10000 in 1', 'DELETE takes them');
+UPDATE "PhotoProcs" SET "IsDeleted" = false WHERE "AlbumTagId" = '00000000-0000-4000-8000-000000000004' AND "ExternalId"::int <= 9000;
+SELECT is(pg_temp.large(), 'PhotoComments 2000 of 20000 in 1, PhotoProcs 1000 of 10000 in 1', 'UPDATE brings some of them back');
+DELETE FROM "Albums" WHERE "OrgId" = '00000000-0000-4000-8000-000000000004';
+SELECT is(pg_temp.large(), 'PhotoComments 20000 of 20000 in 2, PhotoProcs 10000 of 10000 in 2', 'an album takes those that are live');
+SELECT is_empty('SELECT * FROM strays', 'none is left');
+
 SELECT diag('to repeat this walk: psql -v seed=' || :seed || ' -v operations=' || :operations) WHERE num_failed() > 0;
 SELECT * FROM finish();
 DROP OWNED BY pgtap_photoflow_walk;

@@ -96,7 +96,7 @@ BEGIN
 			PERFORM photoflow.sync_photos(tag(), page, NULL, last);
 			INSERT INTO problems SELECT 'the same page again writes and locks nothing', round WHERE fingerprint() <> before;
 		END IF;
-		UPDATE "PhotoProcs" SET "Voted" = random() < 0.5 WHERE "AlbumTagId" = tag() AND random() < 0.1;
+		UPDATE "PhotoProcs" SET "Voted" = random() < 0.5 WHERE "AlbumTagId" = tag() AND NOT "IsDeleted" AND random() < 0.1;
 		DELETE FROM run WHERE last;
 	END LOOP;
 END $$;
