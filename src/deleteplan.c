@@ -9,7 +9,8 @@
  * Any other UPDATE is given a column that is not stored, photoflow.require_live(..), which refuses marked rows.
  *
  * What cannot be planned so, the triggers do (deletemark.c): a flag that comes as a parameter, MERGE, ON CONFLICT, a
- * statement that was planned before the library was there. A table is ours when it has the trigger that marks; without it (not attached, not yet migrated, disabled, or a session that replicates) nothing is turned.
+ * statement that was planned before the library was there. A table is ours when it has the trigger that marks;
+ * without it (not attached, not yet migrated, disabled, or a session that replicates) nothing is turned.
  *
  * What was done is written into the plan, since plans are copied and kept: an item of PlannedStmt.invalItems, of no
  * cache, which nothing else makes and plancache.c never finds.
