@@ -186,9 +186,8 @@ IsMoved(TriggerData *trigger)
 {
 	DeleteFrame *frame = DeleteFrameCurrent();
 
-	/* a SELECT or an INSERT has it in its WITH; a DELETE that is one would not be here */
-	return frame && (frame->operation == CMD_UPDATE || frame->operation == CMD_SELECT || frame->operation == CMD_INSERT) &&
-		trigger->tg_relation->rd_rel->relispartition;
+	/* in a WITH, or by MERGE, it is not told from a DELETE, and refused */
+	return frame && frame->operation == CMD_UPDATE && trigger->tg_relation->rd_rel->relispartition;
 }
 
 /* Refuse to move a marked row. */
@@ -211,8 +210,11 @@ RefuseHardDelete(TriggerData *trigger)
 	JsonText	detail;
 
 	if (IsMoved(trigger))
+	{
 		RequireUnmarked(trigger);
-	if (IsMoved(trigger) || HardDeleteAllowed())
+		return;
+	}
+	if (HardDeleteAllowed())
 		return;
 	JsonBegin(&detail);
 	JsonAddText(&detail, "table", table);

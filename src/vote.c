@@ -106,6 +106,7 @@ RefuseDeletedPhotos(const VotePhoto *photos, int count)
 	for (int i = 0; i < count; i++)
 		if (photos[i].deleted)
 			deleted[ndeleted++] = photos[i].id;
+	qsort(deleted, ndeleted, sizeof(pg_uuid_t), UuidCompare);
 	if (ndeleted > 0)
 		RefuseDeletedRows("PhotoProc", "photo", deleted, ndeleted);
 }
