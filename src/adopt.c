@@ -35,9 +35,8 @@ static void AdoptGroup(SoftTableId table, const Unadopted *rows, int count);
 static int64
 CountUnadopted(void)
 {
-	int64		count = 0;
-
 	const pg_uuid_t *org = ContextOrg();
+	int64		count = 0;
 	Datum		values[1] = {UUIDPGetDatum(org)};
 	char		nulls[1] = {org ? ' ' : 'n'};
 

@@ -7,6 +7,7 @@
 #include "access/tupdesc.h"
 #include "commands/trigger.h"
 #include "funcapi.h"
+#include "nodes/parsenodes.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
@@ -19,6 +20,33 @@ RequireArgument(FunctionCallInfo fcinfo, int number, const char *name, const cha
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("\"%s\" must not be NULL", name),
 				 hint ? errhint("%s", hint) : errhint("Give a value for \"%s\".", name)));
+}
+
+/* Raise 22023 for an interval that is negative; NULL is not. */
+void
+RequireNotNegative(FunctionCallInfo fcinfo, int number, const char *name, const char *hint)
+{
+	static const Interval zero;
+
+	if (!PG_ARGISNULL(number) &&
+		DatumGetInt32(DirectFunctionCall2(interval_cmp, PG_GETARG_DATUM(number), IntervalPGetDatum(&zero))) < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"%s\" must not be negative", name),
+				 errhint("%s", hint)));
+}
+
+/* Raise 2D000 unless called as a procedure that may commit. */
+void
+RequireCommits(FunctionCallInfo fcinfo, const char *procedure)
+{
+	CallContext *call = (CallContext *) fcinfo->context;
+
+	if (call == NULL || !IsA(call, CallContext) || call->atomic)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
+				 errmsg("%s cannot run inside a transaction", procedure),
+				 errhint("It commits after every batch: CALL it on its own, outside BEGIN and outside functions.")));
 }
 
 /* Return the id of an album, which must be given. */

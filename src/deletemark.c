@@ -19,7 +19,6 @@
 #include "utils/rel.h"
 
 #include "belonging.h"
-#include "deleterun.h"
 #include "deletion.h"
 #include "photo.h"
 #include "store.h"

@@ -16,8 +16,6 @@
 #include "store.h"
 #include "tenant.h"
 
-#define PUBLIC_URL_COLUMNS 6
-
 /* What there is of a row: more than one where an id is not unique, as in a partitioned table. */
 typedef struct RowFacts
 {
@@ -103,23 +101,14 @@ PHOTOFLOW_FUNCTION(photoflow_why_zero)
 
 PHOTOFLOW_FUNCTION(photoflow_find_public_url)
 {
-	ReturnSetInfo *result;
 	Datum		url;
 
 	RequireArgument(fcinfo, 0, "url", "Give the whole address.");
 	url = PointerGetDatum(PG_GETARG_TEXT_PP(0));
 	InitMaterializedSRF(fcinfo, 0);
-	result = (ReturnSetInfo *) fcinfo->resultinfo;
 	StoreBegin();
 	(void) StoreRun(PLAN_PUBLIC_URL, &url, NULL);
-	for (uint64 row = 0; row < SPI_processed; row++)
-	{
-		Datum		values[PUBLIC_URL_COLUMNS];
-		bool		nulls[PUBLIC_URL_COLUMNS];
-
-		heap_deform_tuple(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, values, nulls);
-		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
-	}
+	StoreReturnRows((ReturnSetInfo *) fcinfo->resultinfo);
 	StoreEnd();
 	return (Datum) 0;
 }

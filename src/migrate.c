@@ -10,7 +10,6 @@
 
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
-#include "nodes/parsenodes.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
@@ -31,14 +30,9 @@ static void ReportManual(const TableStep *step);
 
 PHOTOFLOW_FUNCTION(photoflow_migrate)
 {
-	CallContext *call = (CallContext *) fcinfo->context;
 	Migration	migration = {0};
 
-	if (call == NULL || !IsA(call, CallContext) || call->atomic)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
-				 errmsg("photoflow.migrate() cannot run inside a transaction"),
-				 errhint("It commits after every batch: CALL it on its own, outside BEGIN and outside functions.")));
+	RequireCommits(fcinfo, "photoflow.migrate()");
 	ReadArguments(fcinfo, &migration);
 	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect_ext failed");

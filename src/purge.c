@@ -12,7 +12,6 @@
 #include "access/xact.h"
 #include "catalog/pg_class.h"
 #include "miscadmin.h"
-#include "nodes/parsenodes.h"
 #include "storage/lock.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -25,10 +24,10 @@
 #define NOTICE_EVERY_MS 1000
 #define MAX_BATCH 1000000
 #define MAX_ATTEMPTS 5
+#define KEEP_HINT "Say how long deleted rows are kept at least, for example '30 days'."
 
 static LOCKTAG runLock;
 
-static void RequireProcedure(FunctionCallInfo fcinfo);
 static void ReadArguments(FunctionCallInfo fcinfo, Purge *purge);
 static pg_uuid_t *Organizations(FunctionCallInfo fcinfo, int *count);
 static void RunPurge(Purge *purge, const pg_uuid_t *orgs, int count, bool named);
@@ -39,30 +38,12 @@ static void PurgeOrganization(Purge *purge, bool named);
 static void ReportProgress(Purge *purge, bool done);
 
 static void
-RequireProcedure(FunctionCallInfo fcinfo)
-{
-	CallContext *call = (CallContext *) fcinfo->context;
-
-	if (call == NULL || !IsA(call, CallContext) || call->atomic)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
-				 errmsg("photoflow.purge() cannot run inside a transaction"),
-				 errhint("It commits after every batch: CALL it on its own, outside BEGIN and outside functions.")));
-}
-
-static void
 ReadArguments(FunctionCallInfo fcinfo, Purge *purge)
 {
-	static const Interval zero;
-
-	RequireArgument(fcinfo, 0, "older_than", "Say how long deleted rows are kept at least, for example '30 days'.");
+	RequireArgument(fcinfo, 0, "older_than", KEEP_HINT);
+	RequireNotNegative(fcinfo, 0, "older_than", KEEP_HINT);
 	purge->olderThan = PG_GETARG_INTERVAL_P(0);
 	purge->batchSize = PG_ARGISNULL(1) ? 1000 : PG_GETARG_INT32(1);
-	if (DatumGetInt32(DirectFunctionCall2(interval_cmp, IntervalPGetDatum(purge->olderThan), IntervalPGetDatum(&zero))) < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("\"older_than\" must not be negative"),
-				 errhint("Say how long deleted rows are kept at least, for example '30 days'.")));
 	if (purge->batchSize < 1 || purge->batchSize > MAX_BATCH)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -213,7 +194,7 @@ PHOTOFLOW_FUNCTION(photoflow_purge)
 	pg_uuid_t  *orgs;
 	int			count;
 
-	RequireProcedure(fcinfo);
+	RequireCommits(fcinfo, "photoflow.purge()");
 	ReadArguments(fcinfo, &purge);
 	RequireSoftDelete();
 	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)

@@ -1,5 +1,5 @@
 /*
- * purge.h: one run of purge(), shared by its two files.
+ * purge.h: one run of purge(), shared by its files.
  */
 #ifndef PHOTOFLOW_PURGE_H
 #define PHOTOFLOW_PURGE_H
@@ -37,10 +37,19 @@ typedef struct Purge
 	ErrorData  *failure;		/* the first of an organization that could not be purged to its end */
 } Purge;
 
+/* purgebatch.c */
 extern void PurgeBegin(Purge *purge);
 extern void PurgeBatch(Purge *purge);
+
+/* purgereceipt.c */
 extern void PurgeEnd(Purge *purge);
 extern void PurgeAbandon(Purge *purge);
+extern void ReceiptWrite(Purge *purge, const char *table, int64 rows, const pg_uuid_t *first, const pg_uuid_t *last);
+extern void ReceiptUnfinished(Purge *purge, const List *deletions);
+extern void ReceiptFinished(Purge *purge, const pg_uuid_t *deletion);
+extern List *DeletionsAdd(List *list, const pg_uuid_t *deletion);
+extern List *DeletionsInBoth(List *a, List *b);
+extern Datum DeletionsArray(const List *list);
 
 /* retention.c: what an organization's rules are */
 typedef struct RetentionRule

@@ -9,7 +9,6 @@
 #include "photoflow.h"
 
 #include "catalog/pg_type.h"
-#include "miscadmin.h"
 #include "utils/builtins.h"
 
 #include "deletion.h"
@@ -34,13 +33,6 @@ static int	LeaveNamed(Purge *purge, StorePlan plan, SoftTableId child, Candidate
 static void DeleteRows(Purge *purge, SoftTableId table, const Candidate *rows, int count);
 static Datum IdArray(const Candidate *rows, int count);
 static void PurgeHistory(Purge *purge, Datum albums);
-static void WriteReceipt(Purge *purge, const char *table, int64 rows, const pg_uuid_t *first, const pg_uuid_t *last);
-static List *AddDeletion(List *list, const pg_uuid_t *deletion);
-static int	CompareDeletions(const ListCell *a, const ListCell *b);
-static List *ListIntersection(List *a, List *b);
-static Datum DeletionArray(const List *list);
-static void WriteUnfinished(Purge *purge, const List *deletions);
-static void WriteFinished(Purge *purge, const pg_uuid_t *deletion);
 static bool ReadRule(Purge *purge);
 
 /* Work out how long this organization keeps its rows, now; return false under a legal hold. */
@@ -77,29 +69,6 @@ PurgeBegin(Purge *purge)
 	(void) ReadRule(purge);
 	TenantLeave(&scope);
 	PurgeAbandon(purge);
-}
-
-/* Close receipts that are open as interrupted: of a run that was killed, or of ours, when it fails. */
-void
-PurgeAbandon(Purge *purge)
-{
-	Datum		values[1] = {UUIDPGetDatum(&purge->org)};
-	TenantScope scope;
-
-	TenantEnter(&scope, &purge->org);
-	(void) StoreRun(PLAN_RECEIPTS_ABANDON, values, NULL);
-	TenantLeave(&scope);
-}
-
-void
-PurgeEnd(Purge *purge)
-{
-	Datum		values[2] = {UUIDPGetDatum(&purge->org), UUIDPGetDatum(&purge->run)};
-	TenantScope scope;
-
-	TenantEnter(&scope, &purge->org);
-	(void) StoreRun(PLAN_RECEIPTS_CLOSE, values, NULL);
-	TenantLeave(&scope);
 }
 
 /* Take one batch, unless a legal hold has come; the organization's lock keeps restore() and set_legal_hold() waiting. */
@@ -175,9 +144,9 @@ TakeWindow(Purge *purge, const pg_uuid_t *end)
 	}
 	for (int table = SOFT_TABLE_COUNT - 1; table >= 0; table--)
 		(void) TakeRows(purge, table, end, purge->batchSize);
-	values[3] = DeletionArray(purge->leftNow);
+	values[3] = DeletionsArray(purge->leftNow);
 	(void) StoreRun(PLAN_PURGE_REASONS, values, NULL);
-	WriteUnfinished(purge, ListIntersection(purge->takenNow, purge->leftNow));
+	ReceiptUnfinished(purge, DeletionsInBoth(purge->takenNow, purge->leftNow));
 	purge->last = *end;
 }
 
@@ -191,14 +160,14 @@ TakePart(Purge *purge)
 		if (TakeRows(purge, table, &purge->part, purge->batchSize) > 0)
 		{
 			purge->partLeft = purge->partLeft || purge->leftNow != NIL;
-			WriteUnfinished(purge, purge->takenNow);
+			ReceiptUnfinished(purge, purge->takenNow);
 			return true;
 		}
 	if (!purge->partLeft)
 	{
-		values[3] = DeletionArray(NIL);
+		values[3] = DeletionsArray(NIL);
 		(void) StoreRun(PLAN_PURGE_REASONS, values, NULL);
-		WriteFinished(purge, &purge->part);
+		ReceiptFinished(purge, &purge->part);
 	}
 	purge->last = purge->part;
 	return false;
@@ -267,7 +236,7 @@ LeaveNamed(Purge *purge, StorePlan plan, SoftTableId child, Candidate *rows, int
 		if (bsearch(&rows[i].id, ids, named, sizeof(pg_uuid_t), UuidCompare) == NULL)
 			rows[kept++] = rows[i];
 		else
-			purge->leftNow = AddDeletion(purge->leftNow, &rows[i].deletion);
+			purge->leftNow = DeletionsAdd(purge->leftNow, &rows[i].deletion);
 	}
 	purge->left = true;
 	return kept;
@@ -299,8 +268,8 @@ DeleteRows(Purge *purge, SoftTableId table, const Candidate *rows, int count)
 				 errmsg("%d of %d rows of \"%s\" could not be purged", count - (int) deleted, count, softTables[table].name),
 				 errhint("A BEFORE DELETE trigger or a policy keeps them.")));
 	for (int i = 0; i < count; i++)
-		purge->takenNow = AddDeletion(purge->takenNow, &rows[i].deletion);
-	WriteReceipt(purge, softTables[table].name, (int64) deleted, &rows[0].id, &rows[count - 1].id);
+		purge->takenNow = DeletionsAdd(purge->takenNow, &rows[i].deletion);
+	ReceiptWrite(purge, softTables[table].name, (int64) deleted, &rows[0].id, &rows[count - 1].id);
 }
 
 /* The history of an album goes with it. */
@@ -325,86 +294,5 @@ PurgeHistory(Purge *purge, Datum albums)
 			last = *id;
 	}
 	SPI_freetuptable(SPI_tuptable);
-	WriteReceipt(purge, "AlbumTransitions", (int64) count, &first, &last);
-}
-
-static void
-WriteReceipt(Purge *purge, const char *table, int64 rows, const pg_uuid_t *first, const pg_uuid_t *last)
-{
-	const pg_uuid_t *user = ContextUser();
-	Datum		values[9] = {UUIDPGetDatum(&purge->org), UUIDPGetDatum(&purge->run), CStringGetTextDatum(table), Int64GetDatum(rows),
-	UUIDPGetDatum(first), UUIDPGetDatum(last), TimestampTzGetDatum(purge->cutoff),
-	CStringGetTextDatum(GetUserNameFromId(GetUserId(), false)), UUIDPGetDatum(user)};
-	char		nulls[9] = {' ', ' ', ' ', ' ', ' ', ' ', ' ', ' ', user ? ' ' : 'n'};
-
-	(void) StoreRun(PLAN_RECEIPT_ADD, values, nulls);
-	purge->rows += rows;
-	purge->taken = true;
-}
-
-/* Add a deletion to a list, unless it is the last one there: rows of one deletion mostly come together. */
-static List *
-AddDeletion(List *list, const pg_uuid_t *deletion)
-{
-	pg_uuid_t  *copy;
-
-	if (list != NIL && UuidEquals(llast(list), deletion))
-		return list;
-	copy = palloc(sizeof(pg_uuid_t));
-	*copy = *deletion;
-	return lappend(list, copy);
-}
-
-static int
-CompareDeletions(const ListCell *a, const ListCell *b)
-{
-	return UuidCompare(lfirst(a), lfirst(b));
-}
-
-/* Return what is in both lists, which are sorted for it. */
-static List *
-ListIntersection(List *a, List *b)
-{
-	List	   *both = NIL;
-	int			j = 0;
-	ListCell   *cell;
-
-	list_sort(a, CompareDeletions);
-	list_sort(b, CompareDeletions);
-	foreach(cell, a)
-	{
-		while (j < list_length(b) && UuidCompare(list_nth(b, j), lfirst(cell)) < 0)
-			j++;
-		if (j < list_length(b) && UuidEquals(list_nth(b, j), lfirst(cell)))
-			both = AddDeletion(both, lfirst(cell));
-	}
-	return both;
-}
-
-static Datum
-DeletionArray(const List *list)
-{
-	pg_uuid_t  *ids = palloc(sizeof(pg_uuid_t) * Max(list_length(list), 1));
-
-	for (int i = 0; i < list_length(list); i++)
-		ids[i] = *(pg_uuid_t *) list_nth(list, i);
-	return UuidArray(ids, list_length(list));
-}
-
-/* Write into the receipts of this run that of these deletions a part is gone and a part was left. */
-static void
-WriteUnfinished(Purge *purge, const List *deletions)
-{
-	Datum		values[3] = {UUIDPGetDatum(&purge->org), UUIDPGetDatum(&purge->run), DeletionArray(deletions)};
-
-	if (deletions != NIL)
-		(void) StoreRun(PLAN_RECEIPTS_UNFINISHED, values, NULL);
-}
-
-static void
-WriteFinished(Purge *purge, const pg_uuid_t *deletion)
-{
-	Datum		values[3] = {UUIDPGetDatum(&purge->org), UUIDPGetDatum(&purge->run), UUIDPGetDatum(deletion)};
-
-	(void) StoreRun(PLAN_RECEIPTS_FINISHED, values, NULL);
+	ReceiptWrite(purge, "AlbumTransitions", (int64) count, &first, &last);
 }

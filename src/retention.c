@@ -3,7 +3,6 @@
  */
 #include "photoflow.h"
 
-#include "access/htup_details.h"
 #include "catalog/pg_type.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
@@ -60,16 +59,12 @@ WriteRule(StorePlan plan, const pg_uuid_t *org, Datum *values, const char *nulls
 
 PHOTOFLOW_FUNCTION(photoflow_set_retention)
 {
-	static const Interval zero;
 	const pg_uuid_t *org = OrganizationArgument(fcinfo);
 	Datum		values[2] = {UUIDPGetDatum(org), PG_GETARG_DATUM(1)};
 	char		nulls[2] = {' ', PG_ARGISNULL(1) ? 'n' : ' '};
 
-	if (!PG_ARGISNULL(1) && DatumGetInt32(DirectFunctionCall2(interval_cmp, values[1], IntervalPGetDatum(&zero))) < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("\"keep_for\" must not be negative"),
-				 errhint("Say how long deleted rows are kept at least, for example '1 year', or NULL for no rule.")));
+	RequireNotNegative(fcinfo, 1, "keep_for",
+					   "Say how long deleted rows are kept at least, for example '1 year', or NULL for no rule.");
 	/* so that it is an error now, and not of every purge() */
 	if (!PG_ARGISNULL(1))
 		(void) DirectFunctionCall2(timestamptz_mi_interval, TimestampTzGetDatum(GetCurrentTimestamp() - 1000 * USECS_PER_DAY * 365),
@@ -96,22 +91,12 @@ ReturnRows(FunctionCallInfo fcinfo, StorePlan plan)
 	const pg_uuid_t *org = ContextRequireOrg();
 	Datum		given[1] = {UUIDPGetDatum(org)};
 	char		isNull[1] = {org ? ' ' : 'n'};
-	ReturnSetInfo *result;
-	uint64		count;
 
 	RequireSoftDelete();
 	InitMaterializedSRF(fcinfo, 0);
-	result = (ReturnSetInfo *) fcinfo->resultinfo;
 	StoreBegin();
-	count = StoreRun(plan, given, isNull);
-	for (uint64 row = 0; row < count; row++)
-	{
-		Datum		values[MaxTupleAttributeNumber / 64];
-		bool		nulls[MaxTupleAttributeNumber / 64];
-
-		heap_deform_tuple(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, values, nulls);
-		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
-	}
+	(void) StoreRun(plan, given, isNull);
+	StoreReturnRows((ReturnSetInfo *) fcinfo->resultinfo);
 	StoreEnd();
 	return (Datum) 0;
 }

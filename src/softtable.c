@@ -149,7 +149,8 @@ TableOf(Oid relid)
 }
 
 /*
- * Find where a trigger's relation has its columns. Return false for anybody else's: the cascade would run in the owner's name for him.
+ * Find where a trigger's relation has its columns. Return false for anybody else's: the cascade would run in the owner's
+ * name for him.
  */
 bool
 SoftColumnsLookup(Relation relation, SoftColumns *columns)

@@ -14,9 +14,11 @@
  */
 #include "store.h"
 
+#include "access/htup_details.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "nodes/execnodes.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rls.h"
@@ -331,4 +333,19 @@ TextArray(char **values, int count)
 		elements[i] = nulls[i] ? (Datum) 0 : CStringGetTextDatum(values[i]);
 	}
 	return PointerGetDatum(construct_md_array(elements, nulls, 1, &count, &bound, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+/* Return the rows of the last StoreRun() as those of a function, after InitMaterializedSRF(). */
+void
+StoreReturnRows(ReturnSetInfo *result)
+{
+	int			columns = SPI_tuptable->tupdesc->natts;
+	Datum	   *values = palloc(sizeof(Datum) * columns);
+	bool	   *nulls = palloc(sizeof(bool) * columns);
+
+	for (uint64 row = 0; row < SPI_processed; row++)
+	{
+		heap_deform_tuple(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, values, nulls);
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
 }

@@ -63,6 +63,7 @@ extern Datum StoreDatum(uint64 row, int column);
 extern const pg_uuid_t *StoreUuid(uint64 row, int column);
 extern int	StoreInt(uint64 row, int column);
 extern char *StoreCString(uint64 row, int column);
+extern void StoreReturnRows(struct ReturnSetInfo *result);
 
 /* arrays for "= ANY ($n)" and unnest($n) */
 extern Datum UuidArray(const pg_uuid_t *values, int count);

@@ -890,6 +890,45 @@ UPDATE lab.forged SET "IsDeleted" = true;
 DROP TABLE lab.forged;
 SELECT * FROM lab.rest(51032);
 
+-- Rights --------------------------------------------------------------------------------------------------------------
+-- who may not mark a row may not bring it back; not by a right to another column
+CREATE ROLE regress_photoflow_namer;
+GRANT SELECT, UPDATE ("Name") ON "Albums" TO regress_photoflow_namer;
+BEGIN;
+DELETE FROM "Albums" WHERE "Id" = lab.id('album', 51032);
+SELECT lab.deletion('album', 51032) AS gone, lab.org(52) AS org \gset
+SET LOCAL ROLE regress_photoflow_namer;
+SELECT photoflow.set_context(:'org') \g /dev/null
+SELECT * FROM photoflow.restore(:'gone');
+\echo :LAST_ERROR_SQLSTATE
+ROLLBACK;
+-- who has no right to photoflow's functions is told nothing by a table that is not ours, and spoils nothing in the session
+CREATE TABLE lab.plain (n int);
+GRANT UPDATE, SELECT ON lab.plain TO regress_photoflow_namer;
+BEGIN;
+REVOKE USAGE ON SCHEMA photoflow FROM PUBLIC;
+SET LOCAL ROLE regress_photoflow_namer;
+UPDATE lab.plain SET n = 1;
+RESET ROLE;
+DELETE FROM "PhotoLikes" WHERE "Id" = lab.id('like', 51032) RETURNING "IsDeleted";
+ROLLBACK;
+DROP TABLE lab.plain;
+DROP OWNED BY regress_photoflow_namer;
+DROP ROLE regress_photoflow_namer;
+-- an action of MERGE that policies for DELETE would have to judge is refused
+BEGIN;
+CREATE POLICY lab ON "PhotoLikes" AS RESTRICTIVE FOR DELETE USING (false);
+MERGE INTO "PhotoLikes" l USING (SELECT lab.id('like', 51032) AS id) s ON l."Id" = s.id WHEN MATCHED THEN DELETE;
+\echo :LAST_ERROR_SQLSTATE
+ROLLBACK;
+-- a rule that adds a statement to ours does not take its place
+BEGIN;
+CREATE TABLE lab.noted (n int);
+GRANT INSERT ON lab.noted TO PUBLIC;
+CREATE RULE lab AS ON UPDATE TO "AlbumTags" DO ALSO INSERT INTO lab.noted VALUES (1);
+DELETE FROM "Albums" WHERE "Id" = lab.id('album', 51032);
+SELECT * FROM lab.rest(51032);
+ROLLBACK;
 -- the law, once more; and all of it goes, so that other files find what they expect
 SELECT lab.strays();
 SET photoflow.hard_delete = on;
