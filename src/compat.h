@@ -8,9 +8,11 @@
 
 #include "postgres.h"
 
+#include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_namespace.h"
+#include "catalog/pg_proc.h"
 #include "common/jsonapi.h"
 #include "replication/message.h"
 #include "utils/acl.h"
@@ -41,12 +43,32 @@
 	(object_aclcheck(NamespaceRelationId, (schema), (roleid), ACL_USAGE) == ACLCHECK_OK)
 #endif
 
+#if PG_VERSION_NUM < 160000
+#define FunctionIsExecutable(function, roleid) (pg_proc_aclcheck((function), (roleid), ACL_EXECUTE) == ACLCHECK_OK)
+#else
+#define FunctionIsExecutable(function, roleid) \
+	(object_aclcheck(ProcedureRelationId, (function), (roleid), ACL_EXECUTE) == ACLCHECK_OK)
+#endif
+
 /* 16 added an argument for indexes that only summarize */
 #if PG_VERSION_NUM < 160000
 #define InsertIndexTuples(target, slot, estate) ExecInsertIndexTuples((target), (slot), (estate), false, false, NULL, NIL)
 #else
 #define InsertIndexTuples(target, slot, estate) \
 	ExecInsertIndexTuples((target), (slot), (estate), false, false, NULL, NIL, false)
+#endif
+
+/* 16 tells indexes that only summarize from the others in what an update asks for */
+#if PG_VERSION_NUM < 160000
+typedef bool UpdatedIndexes;
+#define IndexesAreUpdated(indexes) (indexes)
+#define InsertUpdatedIndexTuples(target, slot, estate, indexes) \
+	ExecInsertIndexTuples((target), (slot), (estate), true, false, NULL, NIL)
+#else
+typedef TU_UpdateIndexes UpdatedIndexes;
+#define IndexesAreUpdated(indexes) ((indexes) != TU_None)
+#define InsertUpdatedIndexTuples(target, slot, estate, indexes) \
+	ExecInsertIndexTuples((target), (slot), (estate), true, false, NULL, NIL, (indexes) == TU_Summarizing)
 #endif
 
 /* 16 let the actions of the JSON parser fail */

@@ -5,6 +5,8 @@
  * here, whatever somebody granted before. DELETE marks; no TRUNCATE (which knows no policies), nothing on partitions, on
  * history or on secrets, and no password hash unless it is asked for.
  */
+#include "grant.h"
+
 #include "photoflow.h"
 
 #include "catalog/pg_authid.h"
@@ -20,7 +22,6 @@ static void RequireAppRole(const StepTarget *target, const char *role);
 static void RequireUsage(const StepTarget *target, Oid role, const char *roleName);
 static StepTarget *BeginGrant(FunctionCallInfo fcinfo, StepScope *scope, char **role);
 static void RunStatements(const StepTarget *target, const char *query, const char *role, bool passwords);
-static void PreloadFor(const char *role, const char *query);
 
 /* $1: the role, quoted, $2: the owner of the tables */
 static const char *const unheldQuery =
@@ -57,8 +58,8 @@ static const char *const grantStatements =
 	"  '; ')"
 	" FROM wanted w JOIN pg_class c ON c.relnamespace = $1 AND c.relname = w.tbl LEFT JOIN columns l USING (tbl)";
 
-static const char *const preloadStatement = "SELECT photoflow.preload_statement($1::regrole)";
-static const char *const unloadStatement =
+const char *const preloadStatement = "SELECT photoflow.preload_statement($1::regrole)";
+const char *const unloadStatement =
 	"SELECT format('ALTER ROLE %s IN DATABASE %I RESET session_preload_libraries', $1, current_database())"
 	" FROM pg_db_role_setting s WHERE s.setrole = $1::regrole AND 'session_preload_libraries=photoflow' = ANY (s.setconfig)"
 	" AND s.setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())";
@@ -117,7 +118,7 @@ RunStatements(const StepTarget *target, const char *query, const char *role, boo
 }
 
 /* A superuser's to say which libraries a session loads: for anybody else check_tenancy() says what to ask for. */
-static void
+void
 PreloadFor(const char *role, const char *query)
 {
 	Oid			types[1] = {TEXTOID};

@@ -10,6 +10,7 @@
 
 #include "album.h"
 #include "deletion.h"
+#include "failure.h"
 #include "history.h"
 #include "redact.h"
 #include "secret.h"
@@ -44,6 +45,10 @@ _PG_init(void)
 	DeleteFunctionsInitialize();
 	DeletePlanInitialize();
 	DeleteRunInitialize();
+	FailurePolicyInitialize();
+	FailureTableInitialize();
+	FailureWorkerInitialize();
+	MarkInitialize();
 }
 
 /* The settings themselves are for superusers to read; whether photoflow is among them is the owner's to know. */

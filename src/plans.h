@@ -474,3 +474,115 @@ STORE_PLAN(PLAN_ADOPT, STORE_BOOKS | STORE_QUIET,
 		   "UPDATE {TABLE} SET [DeletedAt] = $3, [DeletionId] = $4 WHERE [ORG] == $1 AND [Id] == ANY ($2) AND [IsDeleted]"
 		   " AND [DeletionId] IS NULL RETURNING [Id], ctid",
 		   UUIDOID, UUIDARRAYOID, TIMESTAMPTZOID, UUIDOID)
+
+/*
+ * --- failurewrite.c, failurecount.c: where a trigger, a constraint or a rule of a user's has to hear of it ---
+ *
+ * $1 organization, $2 record, then what writtenColumns names.
+ */
+STORE_PLAN(PLAN_FAILURE_WRITE, STORE_BOOKS | STORE_QUIET,
+		   "UPDATE {FailureRecords} SET [Status] = $3, [NextRetryAt] = $4, [LeaseUntil] = $5, [ClaimToken] = $6, [ClaimedBy] = $7,"
+		   " [RetryCount] = $8, [LastRetryAt] = $9, [FinishedAt] = $10, [ErrorMessage] = $11, [Fingerprint] = $12,"
+		   " [FirstError] = $13, [Severity] = $14, [Payload] = $15, [Occurrences] = $16, [LastFailedAt] = $17, [ModifiedAt] = $18"
+		   " WHERE [OrgId] == $1 AND [Id] == $2",
+		   UUIDOID, UUIDOID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT8OID, TEXTOID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID,
+		   TEXTOID, TEXTOID, TEXTOID, INT4OID, JSONBOID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID)
+STORE_PLAN(PLAN_FAILURE_ATTEMPT_ADD, STORE_BOOKS,
+		   "INSERT INTO {FailureAttempts} ([OrgId], [FailureId], [Attempt], [Worker], [StartedAt], [FinishedAt], [Outcome],"
+		   " [ErrorMessage]) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+		   UUIDOID, UUIDOID, INT8OID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID)
+STORE_PLAN(PLAN_FAILURE_COUNT_ADD, STORE_BOOKS,
+		   "INSERT INTO {FailureCounts} ([OrgId], [Severity], [FromStatus], [ToStatus], [Records]) VALUES ($1, $2, $3, $4, $5)",
+		   UUIDOID, INT4OID, INT4OID, INT4OID, INT8OID)
+STORE_PLAN(PLAN_FAILURE_COUNT_ALL, STORE_OWNER | STORE_READ,
+		   "SELECT [OrgId], [Severity], [Status], pg_catalog.count(*) FROM {FailureRecords} WHERE NOT [IsDeleted] GROUP BY 1, 2, 3",
+		   InvalidOid)
+
+/* --- failurepolicy.c --- */
+STORE_PLAN(PLAN_FAILURE_POLICIES, STORE_OWNER,
+		   "SELECT [EntityType], [Base], [Cap], [MaxRetries], [Lease] FROM {FailurePolicies} ORDER BY [EntityType]",
+		   InvalidOid)
+STORE_PLAN(PLAN_FAILURE_POLICY_SET, STORE_BOOKS,
+		   "INSERT INTO {FailurePolicies} ([EntityType], [Base], [Cap], [MaxRetries], [Lease]) VALUES ($1, $2, $3, $4, $5)"
+		   " ON CONFLICT ([EntityType]) DO UPDATE SET [Base] = EXCLUDED.[Base], [Cap] = EXCLUDED.[Cap],"
+		   " [MaxRetries] = EXCLUDED.[MaxRetries], [Lease] = EXCLUDED.[Lease], [ModifiedAt] = EXCLUDED.[ModifiedAt]",
+		   TEXTOID, INTERVALOID, INTERVALOID, INT4OID, INTERVALOID)
+STORE_PLAN(PLAN_FAILURE_POLICY_END, STORE_BOOKS,
+		   "DELETE FROM {FailurePolicies} WHERE [EntityType] == $1",
+		   TEXTOID)
+
+/* --- failurerecord.c; $1 organization, $2 entity type, $3 entity, $4, $5 states --- */
+STORE_PLAN(PLAN_FAILURE_OPEN, STORE_OWNER | STORE_NEWEST,
+		   "SELECT [Id] FROM {FailureRecords} WHERE [OrgId] == $1 AND [EntityType]::pg_catalog.text == $2 AND [EntityId] == $3"
+		   " AND ([FromState]::pg_catalog.text == $4 OR ([FromState] IS NULL AND $4 IS NULL))"
+		   " AND ([ToState]::pg_catalog.text == $5 OR ([ToState] IS NULL AND $5 IS NULL))"
+		   " AND [NextRetryAt] IS NOT NULL AND NOT [IsDeleted] ORDER BY [Id] LIMIT 1",
+		   UUIDOID, TEXTOID, UUIDOID, TEXTOID, TEXTOID)
+STORE_PLAN(PLAN_FAILURE_ADD, STORE_BOOKS,
+		   "INSERT INTO {FailureRecords} ([OrgId], [Id], [EntityType], [EntityId], [FromState], [ToState], [ErrorMessage],"
+		   " [Severity], [MaxRetries], [Payload]) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+		   UUIDOID, UUIDOID, TEXTOID, UUIDOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, INT4OID, JSONBOID)
+STORE_PLAN(PLAN_FAILURE_ALBUM_ORG, STORE_OWNER | STORE_READ,
+		   "SELECT [OrgId] FROM {Albums} WHERE [Id] == $1",
+		   UUIDOID)
+
+/* --- failureadmin.c; $1 organization, $2 fingerprint --- */
+STORE_PLAN(PLAN_FAILURES_LIKE, STORE_OWNER,
+		   "SELECT [Id] FROM {FailureRecords} WHERE [OrgId] == $1 AND [Fingerprint] == $2 AND NOT [IsDeleted] AND NOT ([Status] == 2)",
+		   UUIDOID, TEXTOID)
+STORE_PLAN(PLAN_FAILURES_LIKE_ANYWHERE, STORE_OWNER,
+		   "SELECT [Id] FROM {FailureRecords} WHERE [Fingerprint] == $1 AND NOT [IsDeleted] AND NOT ([Status] == 2)",
+		   TEXTOID)
+
+/* --- failurereport.c --- */
+STORE_PLAN(PLAN_FAILURE_STATS, STORE_OWNER | STORE_READ,
+		   "SELECT c.o, c.status, c.severity, pg_catalog.sum(c.records)::pg_catalog.int8 FROM"
+		   " (SELECT [OrgId], [ToStatus], [Severity], [Records] FROM {FailureCounts}"
+		   "  WHERE [ToStatus] IS NOT NULL AND ($1 IS NULL OR [OrgId] == $1)"
+		   " UNION ALL SELECT [OrgId], [FromStatus], [Severity], OPERATOR(pg_catalog.-) [Records] FROM {FailureCounts}"
+		   "  WHERE [FromStatus] IS NOT NULL AND ($1 IS NULL OR [OrgId] == $1)) c (o, status, severity, records)"
+		   " GROUP BY 1, 2, 3 HAVING NOT (pg_catalog.sum(c.records) OPERATOR(pg_catalog.=) 0) ORDER BY 1, 2, 3",
+		   UUIDOID)
+#define GROUP_COLUMNS(where) \
+	"pg_catalog.count(*), pg_catalog.min(r.[CreatedAt]), pg_catalog.max(r.[LastFailedAt])," \
+	" pg_catalog.min(CASE WHEN r.[Status] == 1 THEN r.[LeaseUntil] ELSE r.[NextRetryAt] END)" \
+	" FROM {FailureRecords} r WHERE " where " AND r.[LastFailedAt] OPERATOR(pg_catalog.>=) "
+/* $1 organization, $2 since when: from fingerprint to fingerprint along the index */
+STORE_PLAN(PLAN_FAILURE_GROUPS, STORE_OWNER | STORE_READ,
+		   "WITH RECURSIVE f (f) AS ((SELECT [Fingerprint] FROM {FailureRecords} WHERE [OrgId] == $1 AND [Fingerprint] IS NOT NULL"
+		   " ORDER BY [Fingerprint] LIMIT 1) UNION ALL SELECT (SELECT r.[Fingerprint] FROM {FailureRecords} r WHERE r.[OrgId] == $1"
+		   " AND r.[Fingerprint] OPERATOR(pg_catalog.>) f.f ORDER BY r.[Fingerprint] LIMIT 1) FROM f WHERE f.f IS NOT NULL)"
+		   " SELECT f.f, (SELECT r.[ErrorMessage] FROM {FailureRecords} r WHERE r.[OrgId] == $1 AND r.[Fingerprint] == f.f"
+		   " AND NOT r.[IsDeleted] ORDER BY r.[LastFailedAt] DESC LIMIT 1), g.* FROM f CROSS JOIN LATERAL (SELECT "
+		   GROUP_COLUMNS("r.[OrgId] == $1 AND r.[Fingerprint] == f.f AND NOT r.[IsDeleted]") "$2) g (n, first, last, next)"
+		   " WHERE g.n OPERATOR(pg_catalog.>) 0 ORDER BY g.n DESC, f.f",
+		   UUIDOID, TIMESTAMPTZOID)
+STORE_PLAN(PLAN_FAILURE_GROUPS_ANYWHERE, STORE_OWNER | STORE_READ,
+		   "SELECT g.f, (SELECT r.[ErrorMessage] FROM {FailureRecords} r WHERE r.[OrgId]::pg_catalog.text == g.o"
+		   " AND r.[Fingerprint] == g.f AND NOT r.[IsDeleted] ORDER BY r.[LastFailedAt] DESC LIMIT 1), g.n, g.first, g.last, g.next"
+		   " FROM (SELECT r.[Fingerprint], pg_catalog.max(r.[OrgId]::pg_catalog.text), "
+		   GROUP_COLUMNS("r.[Fingerprint] IS NOT NULL AND NOT r.[IsDeleted]") "$1 GROUP BY r.[Fingerprint]) g (f, o, n, first, last, next)"
+		   " ORDER BY g.n DESC, g.f",
+		   TIMESTAMPTZOID)
+STORE_PLAN(PLAN_FAILURE_ORG, STORE_OWNER | STORE_READ,
+		   "SELECT [OrgId] FROM {FailureRecords} WHERE [Id] == $1 AND ($2 IS NULL OR [OrgId] == $2)",
+		   UUIDOID, UUIDOID)
+/* $1 record, $2 organization; what runs, or has succeeded, is in the record itself */
+STORE_PLAN(PLAN_FAILURE_ATTEMPTS, STORE_OWNER | STORE_READ,
+		   "SELECT [Attempt], [Worker], [StartedAt], [FinishedAt], [Outcome], [ErrorMessage] FROM {FailureAttempts}"
+		   " WHERE [OrgId] == $2 AND [FailureId] == $1 UNION ALL SELECT r.[ClaimToken], r.[ClaimedBy], r.[LastRetryAt],"
+		   " CASE WHEN r.[Status] == 2 THEN r.[FinishedAt] END, CASE WHEN r.[Status] == 2 THEN 'resolved' ELSE 'running' END, NULL"
+		   " FROM {FailureRecords} r WHERE r.[OrgId] == $2 AND r.[Id] == $1 AND r.[ClaimToken] OPERATOR(pg_catalog.>) 0"
+		   " AND (r.[Status] == 1 OR r.[Status] == 2) AND NOT EXISTS (SELECT FROM {FailureAttempts} x WHERE x.[OrgId] == $2"
+		   " AND x.[FailureId] == $1 AND x.[Attempt] == r.[ClaimToken]) ORDER BY 1",
+		   UUIDOID, UUIDOID)
+#define UNQUEUED "[NextRetryAt] IS NULL AND ([Status] == 0 OR [Status] == 1) AND NOT [IsDeleted]"
+STORE_PLAN(PLAN_FAILURES_UNQUEUED, STORE_OWNER,
+		   "SELECT [Id] FROM {FailureRecords} WHERE [OrgId] == $1 AND " UNQUEUED " ORDER BY [Id] LIMIT $2",
+		   UUIDOID, INT8OID)
+STORE_PLAN(PLAN_FAILURES_UNQUEUED_ORGS, STORE_OWNER | STORE_READ,
+		   "SELECT DISTINCT [OrgId] FROM {FailureRecords} WHERE " UNQUEUED,
+		   InvalidOid)
+STORE_PLAN(PLAN_FAILURES_UNQUEUED_COUNT, STORE_OWNER | STORE_READ,
+		   "SELECT pg_catalog.count(*) FROM {FailureRecords} WHERE " UNQUEUED,
+		   InvalidOid)

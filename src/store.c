@@ -26,7 +26,7 @@
 
 #include "photoflow.h"
 
-#define STORE_MAX_ARGS 16
+#define STORE_MAX_ARGS 20
 
 typedef struct StoreStatement
 {

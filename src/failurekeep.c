@@ -1,0 +1,293 @@
+/*
+ * failurekeep.c: the triggers that keep a failure record what it is, whichever way it is changed.
+ *
+ *     CREATE TRIGGER "zz_PhotoflowFailureKeep" BEFORE INSERT OR UPDATE OF "Status", .. ON "FailureRecords"
+ *         FOR EACH ROW EXECUTE FUNCTION photoflow.keep_failure()
+ *     CREATE TRIGGER "PhotoflowFailureCount" AFTER INSERT OR DELETE OR UPDATE OF "Status", "Severity", "IsDeleted"
+ *         ON "FailureRecords" FOR EACH ROW EXECUTE FUNCTION photoflow.count_failure()
+ *
+ * A plain UPDATE of "Status" does what the function of that name would: a claim gets a lease and a token, a record that waits
+ * again a time. What goes with it is the database's to write; a statement that does is refused, but for the owner's INSERT,
+ * which loads records as they were.
+ */
+#include "photoflow.h"
+
+#include "access/htup_details.h"
+#include "commands/async.h"
+#include "commands/trigger.h"
+#include "common/pg_prng.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "failure.h"
+#include "store.h"
+
+/* what statements do not write */
+static const struct
+{
+	FailureColumn column;
+	const char *name;
+}			books[] = {
+	{FC_RETRIES, "RetryCount"}, {FC_LAST_RETRY, "LastRetryAt"}, {FC_LEASE, "LeaseUntil"}, {FC_TOKEN, "ClaimToken"},
+	{FC_WORKER, "ClaimedBy"}, {FC_FINISHED, "FinishedAt"}, {FC_FINGERPRINT, "Fingerprint"}, {FC_OCCURRENCES, "Occurrences"},
+	{FC_LAST_FAILED, "LastFailedAt"}, {FC_FIRST_ERROR, "FirstError"}
+};
+
+static void RefuseFailureBooks(const char *column);
+static void RefuseMove(const FailureRow *row, int from, int to);
+static bool Differs(TupleDesc desc, const FailureRow *a, const FailureRow *b, FailureColumn column);
+static void KeepInserted(FailureRow *row);
+static void KeepUpdated(TriggerData *trigger, const FailureRow *before, FailureRow *row);
+static void KeepMoved(TriggerData *trigger, const FailureRow *before, FailureRow *row);
+static void EndAttempt(const FailureRow *before, const char *outcome);
+static void CountSlot(TupleTableSlot *slot, const FailureColumns *columns, pg_uuid_t *org, int *severity, int *status, bool *due);
+
+/* Tell who waits for work, once a transaction: PostgreSQL sends the same only once. */
+void
+FailureNotify(void)
+{
+	if (EventsWanted())
+		Async_Notify("photoflow_failures", "");
+}
+
+static void
+RefuseFailureBooks(const char *column)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_TRIGGERED_DATA_CHANGE_VIOLATION),
+			 errmsg("\"%s\" of \"FailureRecords\" is written by the database", column),
+			 errhint("Leave it out of the statement: it goes with \"Status\". Functions of photoflow do the rest, such as requeue_failures().")));
+}
+
+static void
+RefuseMove(const FailureRow *row, int from, int to)
+{
+	const char *fromName = FailureStatusName(from);
+	const char *toName = FailureStatusName(to);
+	JsonText	detail;
+
+	JsonBegin(&detail);
+	JsonAddText(&detail, "entity", "FailureRecord");
+	JsonAddUuid(&detail, "id", DatumGetUUIDP(FailureValue(row, FC_ID)));
+	if (from != FAILURE_NONE)
+		JsonAddText(&detail, "from", fromName ? fromName : psprintf("%d", from));
+	JsonAddText(&detail, "to", toName ? toName : psprintf("%d", to));
+	if (from == FAILURE_NONE)
+		ereport(ERROR,
+				(errcode(ERRCODE_PF_ILLEGAL_STATE_CHANGE),
+				 errmsg("a failure record begins pending, not in status %d", to),
+				 errdetail_internal("%s", JsonEnd(&detail)),
+				 errhint("Leave \"Status\" out; only the owner of the tables loads records as they were.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_PF_ILLEGAL_STATE_CHANGE),
+			 errmsg("failure record may not go from %s to %s", fromName ? fromName : psprintf("status %d", from),
+					toName ? toName : psprintf("status %d", to)),
+			 errdetail_internal("%s", JsonEnd(&detail)),
+			 errhint("0 pending, 1 in progress, 2 resolved, 3 abandoned, 4 cancelled. What is resolved stays so; what was abandoned or cancelled can be made pending again.")));
+}
+
+static bool
+Differs(TupleDesc desc, const FailureRow *a, const FailureRow *b, FailureColumn column)
+{
+	Form_pg_attribute attribute = TupleDescAttr(desc, a->columns->number[column] - 1);
+
+	if (FailureIsNull(a, column) || FailureIsNull(b, column))
+		return FailureIsNull(a, column) != FailureIsNull(b, column);
+	return !datum_image_eq(FailureValue(a, column), FailureValue(b, column), attribute->attbyval, attribute->attlen);
+}
+
+/* A new record; what the owner loads keeps what it has. */
+static void
+KeepInserted(FailureRow *row)
+{
+	int			status = FailureInt(row, FC_STATUS);
+	bool		loads = ContextIsOwner();
+
+	if (status != FAILURE_PENDING && (!loads || FailureStatusName(status) == NULL))
+		RefuseMove(row, FAILURE_NONE, status);
+	if (!loads)
+	{
+		if (FailureInt(row, FC_RETRIES) != 0 || !FailureIsNull(row, FC_LAST_RETRY))
+			RefuseFailureBooks(FailureIsNull(row, FC_LAST_RETRY) ? "RetryCount" : "LastRetryAt");
+		FailureSet(row, FC_TOKEN, Int64GetDatum(0));
+		FailureSet(row, FC_OCCURRENCES, Int32GetDatum(1));
+		FailureClear(row, FC_LEASE);
+		FailureClear(row, FC_WORKER);
+		FailureClear(row, FC_FINISHED);
+		FailureClear(row, FC_FIRST_ERROR);
+	}
+	if (FailureIsNull(row, FC_LAST_FAILED) || !loads)
+		FailureSet(row, FC_LAST_FAILED, FailureValue(row, FC_CREATED));
+	if (!FailureIsNull(row, FC_ERROR))
+		FailureSet(row, FC_FINGERPRINT, ErrorFingerprint(FailureValue(row, FC_ERROR)));
+	else
+		FailureClear(row, FC_FINGERPRINT);
+	if (status != FAILURE_PENDING && status != FAILURE_IN_PROGRESS)
+		FailureClear(row, FC_NEXT_RETRY);
+	else if (FailureIsNull(row, FC_NEXT_RETRY) || DatumGetTimestampTz(FailureValue(row, FC_NEXT_RETRY)) <= GetCurrentTimestamp())
+		FailureSet(row, FC_NEXT_RETRY, TimestampTzGetDatum(FailureStamp()));
+}
+
+/* Write the end of the attempt that the record was in. */
+static void
+EndAttempt(const FailureRow *before, const char *outcome)
+{
+	FailureTable side = {.now = GetCurrentTimestamp(), .context = CurrentMemoryContext};
+
+	FailureEndAttempt(&side, before, outcome, (Datum) 0, false);
+	FailureTablesFlush(&side);
+}
+
+/* A plain UPDATE has changed the status. */
+static void
+KeepMoved(TriggerData *trigger, const FailureRow *before, FailureRow *row)
+{
+	static const char *const outcomes[] = {[FAILURE_PENDING] = "failed", [FAILURE_ABANDONED] = "abandoned",
+		[FAILURE_CANCELLED] = "cancelled"};
+	int			from = FailureInt(before, FC_STATUS);
+	int			to = FailureInt(row, FC_STATUS);
+	const FailurePolicy *policy = FailurePolicyOf(row);
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (!FailureMayMove(from, to))
+		RefuseMove(row, from, to);
+	if (from == FAILURE_IN_PROGRESS && to != FAILURE_RESOLVED)
+		EndAttempt(before, outcomes[to]);
+	if (to == FAILURE_IN_PROGRESS)
+		FailureTake(row, CStringGetTextDatum(GetUserNameFromId(GetUserId(), false)), now, policy->lease);
+	else if (to != FAILURE_PENDING)
+		FailureFinish(row, to, now);
+	else if (from != FAILURE_IN_PROGRESS)
+		FailureRequeue(row);
+	else
+	{
+		FailureSet(row, FC_LAST_FAILED, TimestampTzGetDatum(now));
+		FailureRetryAt(row, FailureStamp() + BackoffDelay(FailureInt(row, FC_RETRIES), policy->base, policy->cap,
+														  pg_prng_double(&pg_global_prng_state)));
+	}
+}
+
+static void
+KeepUpdated(TriggerData *trigger, const FailureRow *before, FailureRow *row)
+{
+	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
+	bool		open;
+	bool		revives = DatumGetBool(FailureValue(before, FC_DELETED)) && !DatumGetBool(FailureValue(row, FC_DELETED));
+
+	for (size_t i = 0; i < lengthof(books); i++)
+		if (Differs(desc, before, row, books[i].column))
+			RefuseFailureBooks(books[i].name);
+	if (Differs(desc, before, row, FC_ERROR))
+	{
+		FailureClear(row, FC_FINGERPRINT);
+		if (FailureIsNull(row, FC_FIRST_ERROR) && !FailureIsNull(before, FC_ERROR))
+			FailureSet(row, FC_FIRST_ERROR, FailureValue(before, FC_ERROR));
+		if (!FailureIsNull(row, FC_ERROR))
+			FailureSet(row, FC_FINGERPRINT, ErrorFingerprint(FailureValue(row, FC_ERROR)));
+	}
+	if (FailureInt(before, FC_STATUS) != FailureInt(row, FC_STATUS))
+	{
+		if (Differs(desc, before, row, FC_NEXT_RETRY))
+			FailureSet(row, FC_NEXT_RETRY, FailureValue(before, FC_NEXT_RETRY));
+		KeepMoved(trigger, before, row);
+		return;
+	}
+	open = FailureInt(row, FC_STATUS) == FAILURE_PENDING;
+	if (Differs(desc, before, row, FC_NEXT_RETRY) && (!open || FailureIsNull(row, FC_NEXT_RETRY)))
+		RefuseFailureBooks("NextRetryAt");
+	/* a place that has passed by the time it is given would lie before the marks of those who claim */
+	if ((open || FailureInt(row, FC_STATUS) == FAILURE_IN_PROGRESS) &&
+		(FailureIsNull(row, FC_NEXT_RETRY) || ((revives || Differs(desc, before, row, FC_NEXT_RETRY)) &&
+											   DatumGetTimestampTz(FailureValue(row, FC_NEXT_RETRY)) <= GetCurrentTimestamp())))
+		FailureSet(row, FC_NEXT_RETRY, TimestampTzGetDatum(FailureStamp()));
+}
+
+PHOTOFLOW_FUNCTION(photoflow_keep_failure)
+{
+	bool		inserts = CALLED_AS_TRIGGER(fcinfo) && TRIGGER_FIRED_BY_INSERT(((TriggerData *) fcinfo->context)->tg_event);
+	TriggerData *trigger = RequireTrigger(fcinfo, "keep_failure", inserts ? BEFORE_INSERT_ROW : BEFORE_UPDATE_ROW,
+										  "BEFORE INSERT OR UPDATE FOR EACH ROW");
+	HeapTuple	tuple = inserts ? trigger->tg_trigtuple : trigger->tg_newtuple;
+	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
+	FailureColumns columns;
+	FailureRow	before;
+	FailureRow	row;
+
+	FailureColumnsFind(trigger->tg_relation, &columns);
+	FailureRowTake(&row, &columns, tuple, desc);
+	if (FailureIsNull(&row, FC_STATUS) || FailureIsNull(&row, FC_ENTITY_TYPE) || FailureIsNull(&row, FC_RETRIES) ||
+		FailureIsNull(&row, FC_ID) || FailureIsNull(&row, FC_TOKEN) || FailureIsNull(&row, FC_DELETED))
+		return PointerGetDatum(tuple);	/* NOT NULL is the table's to say */
+	if (inserts)
+		KeepInserted(&row);
+	else
+	{
+		FailureRowTake(&before, &columns, trigger->tg_trigtuple, desc);
+		if (before.hadPlace)
+			MarkHold(before.placeBefore);
+		if (FailureIsWriting(DatumGetUUIDP(FailureValue(&row, FC_ID))))
+			return PointerGetDatum(tuple);
+		KeepUpdated(trigger, &before, &row);
+	}
+	return PointerGetDatum(heap_form_tuple(desc, row.values, row.nulls));
+}
+
+/* Read what is counted of a row; a deleted one is not there. */
+static void
+CountSlot(TupleTableSlot *slot, const FailureColumns *columns, pg_uuid_t *org, int *severity, int *status, bool *due)
+{
+	FailureRow	row = {.columns = columns};
+
+	slot_getallattrs(slot);
+	row.values = slot->tts_values;
+	row.nulls = slot->tts_isnull;
+	*org = *DatumGetUUIDP(FailureValue(&row, FC_ORG));
+	*severity = FailureInt(&row, FC_SEVERITY);
+	*status = DatumGetBool(FailureValue(&row, FC_DELETED)) ? FAILURE_NONE : FailureInt(&row, FC_STATUS);
+	*due = *status == FAILURE_PENDING && !FailureIsNull(&row, FC_NEXT_RETRY) &&
+		DatumGetTimestampTz(FailureValue(&row, FC_NEXT_RETRY)) <= GetCurrentTimestamp();
+}
+
+PHOTOFLOW_FUNCTION(photoflow_count_failure)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	FailureTable side = {.context = CurrentMemoryContext};
+	FailureColumns columns;
+	pg_uuid_t	org;
+	int			severity[2] = {0, 0};
+	int			status[2] = {FAILURE_NONE, FAILURE_NONE};
+	bool		due[2] = {false, false};
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("function \"count_failure\" must be fired AFTER INSERT, UPDATE OR DELETE FOR EACH ROW")));
+	FailureColumnsFind(trigger->tg_relation, &columns);
+	if (!TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+		CountSlot(trigger->tg_trigslot, &columns, &org, &severity[0], &status[0], &due[0]);
+	if (!TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
+		CountSlot(TRIGGER_FIRED_BY_INSERT(trigger->tg_event) ? trigger->tg_trigslot : trigger->tg_newslot, &columns, &org,
+				  &severity[1], &status[1], &due[1]);
+	if (severity[0] == severity[1] || status[0] == FAILURE_NONE || status[1] == FAILURE_NONE)
+		FailureCountAdd(&side, &org, status[1] == FAILURE_NONE ? severity[0] : severity[1], status[0], status[1]);
+	else
+	{
+		FailureCountAdd(&side, &org, severity[0], status[0], FAILURE_NONE);
+		FailureCountAdd(&side, &org, severity[1], FAILURE_NONE, status[1]);
+	}
+	side.claimable = due[1] && !due[0];
+	FailureTablesFlush(&side);
+	return PointerGetDatum(NULL);
+}
+
+PHOTOFLOW_FUNCTION(photoflow_forget_failures)
+{
+	(void) RequireStatementTrigger(fcinfo, "forget_failures", TRIGGER_EVENT_AFTER, "AFTER TRUNCATE FOR EACH STATEMENT");
+	PushActiveSnapshot(GetTransactionSnapshot());
+	FailureCountsEmpty();
+	PopActiveSnapshot();
+	return PointerGetDatum(NULL);
+}

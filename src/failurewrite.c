@@ -1,0 +1,298 @@
+/*
+ * failurewrite.c: writes a changed record back, and what goes with it.
+ *
+ * A row is updated without being locked first: whoever holds it makes that fail, which is the SKIP LOCKED of a claim. Where
+ * a trigger, a constraint or a rule of a user's has to hear of it, the row is locked and an UPDATE is run instead, in the
+ * owner's name and the scope of the row's organization.
+ */
+#include "photoflow.h"
+
+#include "access/genam.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "commands/async.h"
+#include "executor/executor.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+
+#include "failure.h"
+#include "multiinsert.h"
+#include "store.h"
+#include "tenant.h"
+
+/* An attempt that has ended; "FailureAttempts" as it is made. */
+typedef struct EndedAttempt
+{
+	pg_uuid_t	org;
+	pg_uuid_t	id;
+	int64		attempt;
+	Datum		worker;			/* 0: NULL */
+	bool		hasStart;
+	TimestampTz start;
+	TimestampTz end;
+	Datum		outcome;
+	Datum		error;			/* 0: NULL */
+} EndedAttempt;
+
+#define ATTEMPT_COLUMNS 8
+static const PlainColumn attemptColumns[ATTEMPT_COLUMNS] = {
+	{"OrgId", UUIDOID, true}, {"FailureId", UUIDOID, true}, {"Attempt", INT8OID, true}, {"Worker", TEXTOID, false},
+	{"StartedAt", TIMESTAMPTZOID, false}, {"FinishedAt", TIMESTAMPTZOID, true}, {"Outcome", TEXTOID, true},
+	{"ErrorMessage", TEXTOID, false}
+};
+
+/* what PLAN_FAILURE_WRITE sets, in the order of its parameters from $3 on */
+static const FailureColumn writtenColumns[] = {FC_STATUS, FC_NEXT_RETRY, FC_LEASE, FC_TOKEN, FC_WORKER, FC_RETRIES, FC_LAST_RETRY,
+	FC_FINISHED, FC_ERROR, FC_FINGERPRINT, FC_FIRST_ERROR, FC_SEVERITY, FC_PAYLOAD, FC_OCCURRENCES, FC_LAST_FAILED, FC_MODIFIED};
+
+static const pg_uuid_t *writing = NULL;
+
+static TM_Result UpdateTuple(FailureTable *table, FailureRow *row, bool wait);
+static TM_Result UpdateByPlan(FailureTable *table, FailureRow *row, bool wait);
+static void RunWrite(const FailureRow *row);
+static void NoteChange(FailureTable *table, const FailureRow *row);
+static Datum CopyText(Datum value);
+static void FillAttempt(void *state, int i, Datum *values, bool *nulls);
+static void WriteAttempts(List *attempts);
+
+/* Write a row; TM_Ok, or what keeps it from being written: then nothing has happened. */
+TM_Result
+FailureWrite(FailureTable *table, FailureRow *row, bool wait)
+{
+	MemoryContext caller = MemoryContextSwitchTo(table->rowContext);
+	TM_Result	result;
+
+	FailureSet(row, FC_MODIFIED, TimestampTzGetDatum(table->now));
+	result = table->plain ? UpdateTuple(table, row, wait) : UpdateByPlan(table, row, wait);
+	MemoryContextSwitchTo(caller);
+	if (result == TM_Ok)
+		NoteChange(table, row);
+	return result;
+}
+
+static TM_Result
+UpdateTuple(FailureTable *table, FailureRow *row, bool wait)
+{
+	TupleTableSlot *slot = table->written;
+	int			columns = RelationGetDescr(table->records)->natts;
+	UpdatedIndexes indexes;
+	TM_FailureData failure;
+	LockTupleMode mode;
+	TM_Result	result;
+
+	ExecClearTuple(slot);
+	memcpy(slot->tts_values, row->values, sizeof(Datum) * columns);
+	memcpy(slot->tts_isnull, row->nulls, sizeof(bool) * columns);
+	ExecStoreVirtualTuple(slot);
+	result = table_tuple_update(table->records, &row->tid, slot, GetCurrentCommandId(true), GetActiveSnapshot(), InvalidSnapshot,
+								wait, &failure, &mode, &indexes);
+	if (result != TM_Ok || !IndexesAreUpdated(indexes))
+		return result;
+	if (table->estate == NULL)
+	{
+		MemoryContextSwitchTo(table->context);
+		table->estate = CreateExecutorState();
+		table->target = makeNode(ResultRelInfo);
+		InitResultRelInfo(table->target, table->records, 0, NULL, 0);
+		ExecOpenIndices(table->target, false);
+		MemoryContextSwitchTo(table->rowContext);
+	}
+	ResetPerTupleExprContext(table->estate);
+	(void) InsertUpdatedIndexTuples(table->target, slot, table->estate, indexes);
+	return TM_Ok;
+}
+
+static TM_Result
+UpdateByPlan(FailureTable *table, FailureRow *row, bool wait)
+{
+	const pg_uuid_t *outer = writing;
+	TM_FailureData failure;
+	TM_Result	result = table_tuple_lock(table->records, &row->tid, GetActiveSnapshot(), table->slot, GetCurrentCommandId(true),
+										  LockTupleNoKeyExclusive, wait ? LockWaitBlock : LockWaitSkip, 0, &failure);
+
+	if (result != TM_Ok)
+		return result;
+	writing = DatumGetUUIDP(FailureValue(row, FC_ID));
+	PG_TRY();
+	{
+		RunWrite(row);
+	}
+	PG_FINALLY();
+	{
+		writing = outer;
+	}
+	PG_END_TRY();
+	return TM_Ok;
+}
+
+static void
+RunWrite(const FailureRow *row)
+{
+	Datum		values[lengthof(writtenColumns) + 2] = {FailureValue(row, FC_ORG), FailureValue(row, FC_ID)};
+	char		nulls[lengthof(writtenColumns) + 3];
+	TenantScope scope;
+
+	memset(nulls, ' ', sizeof(nulls));
+	for (size_t i = 0; i < lengthof(writtenColumns); i++)
+	{
+		values[i + 2] = FailureValue(row, writtenColumns[i]);
+		nulls[i + 2] = FailureIsNull(row, writtenColumns[i]) ? 'n' : ' ';
+	}
+	TenantEnter(&scope, DatumGetUUIDP(values[0]));
+	StoreBegin();
+	if (StoreRun(PLAN_FAILURE_WRITE, values, nulls) != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_TRIGGERED_ACTION_EXCEPTION),
+				 errmsg("failure record %s could not be changed", UuidText(DatumGetUUIDP(values[1]))),
+				 errhint("A BEFORE UPDATE trigger or a policy on \"FailureRecords\" keeps it.")));
+	StoreEnd();
+	TenantLeave(&scope);
+}
+
+/* Say whether the UPDATE of this record is ours. */
+bool
+FailureIsWriting(const pg_uuid_t *id)
+{
+	return writing && UuidEquals(writing, id);
+}
+
+/* Keep the mark where others may need it, the counts right, and listeners awake. */
+static void
+NoteChange(FailureTable *table, const FailureRow *row)
+{
+	int			status = FailureInt(row, FC_STATUS);
+	int			severity = FailureInt(row, FC_SEVERITY);
+	const pg_uuid_t *org = DatumGetUUIDP(FailureValue(row, FC_ORG));
+
+	if (row->hadPlace)
+		MarkHold(row->placeBefore);
+	if (status == FAILURE_PENDING && DatumGetTimestampTz(FailureValue(row, FC_NEXT_RETRY)) <= GetCurrentTimestamp())
+		table->claimable = true;
+	if (!table->plain)
+		return;					/* the trigger counts */
+	if (severity == row->severityBefore)
+		FailureCountAdd(table, org, severity, row->statusBefore, status);
+	else
+	{
+		FailureCountAdd(table, org, row->severityBefore, row->statusBefore, FAILURE_NONE);
+		FailureCountAdd(table, org, severity, FAILURE_NONE, status);
+	}
+}
+
+/* A value that outlives its row; what lies outside of it is fetched. */
+static Datum
+CopyText(Datum value)
+{
+	return PointerGetDatum(PG_DETOAST_DATUM_COPY(value));
+}
+
+/* Remember the attempt that a record is in as ended. */
+void
+FailureEndAttempt(FailureTable *table, const FailureRow *row, const char *outcome, Datum error, bool hasError)
+{
+	MemoryContext caller = MemoryContextSwitchTo(table->context);
+	EndedAttempt *attempt = palloc(sizeof(EndedAttempt));
+
+	attempt->org = *DatumGetUUIDP(FailureValue(row, FC_ORG));
+	attempt->id = *DatumGetUUIDP(FailureValue(row, FC_ID));
+	attempt->attempt = DatumGetInt64(FailureValue(row, FC_TOKEN));
+	attempt->worker = FailureIsNull(row, FC_WORKER) ? (Datum) 0 : CopyText(FailureValue(row, FC_WORKER));
+	attempt->hasStart = !FailureIsNull(row, FC_LAST_RETRY);
+	attempt->start = attempt->hasStart ? DatumGetTimestampTz(FailureValue(row, FC_LAST_RETRY)) : 0;
+	attempt->end = table->now;
+	attempt->outcome = CStringGetTextDatum(outcome);
+	attempt->error = hasError ? CopyText(error) : (Datum) 0;
+	table->attempts = lappend(table->attempts, attempt);
+	MemoryContextSwitchTo(caller);
+}
+
+static void
+FillAttempt(void *state, int i, Datum *values, bool *nulls)
+{
+	EndedAttempt *attempt = list_nth(state, i);
+
+	values[0] = UUIDPGetDatum(&attempt->org);
+	values[1] = UUIDPGetDatum(&attempt->id);
+	values[2] = Int64GetDatum(attempt->attempt);
+	values[3] = attempt->worker;
+	values[4] = TimestampTzGetDatum(attempt->start);
+	values[5] = TimestampTzGetDatum(attempt->end);
+	values[6] = attempt->outcome;
+	values[7] = attempt->error;
+	for (int column = 0; column < ATTEMPT_COLUMNS; column++)
+		nulls[column] = (column == 3 && attempt->worker == 0) || (column == 4 && !attempt->hasStart) ||
+			(column == 7 && attempt->error == 0);
+}
+
+static void
+WriteAttempts(List *attempts)
+{
+	Relation	relation = table_open(FailureSideTable("FailureAttempts"), RowExclusiveLock);
+
+	if (MultiInsertSuits(relation, attemptColumns, ATTEMPT_COLUMNS))
+		MultiInsert(relation, list_length(attempts), FillAttempt, attempts);
+	else
+		for (int i = 0; i < list_length(attempts); i++)
+		{
+			Datum		values[ATTEMPT_COLUMNS];
+			bool		nulls[ATTEMPT_COLUMNS];
+
+			FillAttempt(attempts, i, values, nulls);
+			FailureSideInsert(PLAN_FAILURE_ATTEMPT_ADD, values, nulls, ATTEMPT_COLUMNS);
+		}
+	table_close(relation, NoLock);
+}
+
+/* Insert a row where a user's triggers are to hear of it; its first column is the organization. */
+void
+FailureSideInsert(int plan, const Datum *values, const bool *nulls, int columns)
+{
+	char		spiNulls[ATTEMPT_COLUMNS + 1];
+	TenantScope scope;
+
+	for (int i = 0; i < columns; i++)
+		spiNulls[i] = nulls[i] ? 'n' : ' ';
+	TenantEnter(&scope, DatumGetUUIDP(values[0]));
+	StoreBegin();
+	(void) StoreRun((StorePlan) plan, values, spiNulls);
+	StoreEnd();
+	TenantLeave(&scope);
+}
+
+/* Return a table beside the records; InvalidOid where there is none of the owner's. */
+Oid
+FailureSideTableIfThere(const char *name)
+{
+	Oid			relid = get_relname_relid(name, InstallationGet()->schemaOid);
+
+	return InstallationOwnsTable(relid) ? relid : InvalidOid;
+}
+
+/* Return a table beside the records; raise PF040 where it is not made yet. */
+Oid
+FailureSideTable(const char *name)
+{
+	Oid			relid = FailureSideTableIfThere(name);
+
+	if (!OidIsValid(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_PF_TABLES_OUT_OF_DATE),
+				 errmsg("there is no table \"%s\" of the owner of the data tables yet", name),
+				 errhint("Run CALL photoflow.migrate().")));
+	return relid;
+}
+
+/* Write what has come together beside the records. */
+void
+FailureTablesFlush(FailureTable *table)
+{
+	if (table->counts != NIL)
+		FailureCountsWrite(table->counts);
+	if (table->attempts != NIL)
+		WriteAttempts(table->attempts);
+	if (table->claimable)
+		FailureNotify();
+	table->counts = table->attempts = NIL;
+}
