@@ -19,6 +19,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
+#include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
@@ -41,6 +42,7 @@ static void RefuseMove(const FailureRow *row, int from, int to);
 static bool Differs(TupleDesc desc, const FailureRow *a, const FailureRow *b, FailureColumn column);
 static void KeepInserted(FailureRow *row);
 static void KeepUpdated(TriggerData *trigger, const FailureRow *before, FailureRow *row);
+static void KeepPlace(TriggerData *trigger, const FailureRow *before, FailureRow *row, bool revives);
 static void KeepMoved(TriggerData *trigger, const FailureRow *before, FailureRow *row);
 static void EndAttempt(const FailureRow *before, const char *outcome);
 static void CountSlot(TupleTableSlot *slot, const FailureColumns *columns, pg_uuid_t *org, int *severity, int *status, bool *due);
@@ -174,7 +176,6 @@ static void
 KeepUpdated(TriggerData *trigger, const FailureRow *before, FailureRow *row)
 {
 	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
-	bool		open;
 	bool		revives = DatumGetBool(FailureValue(before, FC_DELETED)) && !DatumGetBool(FailureValue(row, FC_DELETED));
 
 	for (size_t i = 0; i < lengthof(books); i++)
@@ -195,14 +196,26 @@ KeepUpdated(TriggerData *trigger, const FailureRow *before, FailureRow *row)
 		KeepMoved(trigger, before, row);
 		return;
 	}
-	open = FailureInt(row, FC_STATUS) == FAILURE_PENDING;
-	if (Differs(desc, before, row, FC_NEXT_RETRY) && (!open || FailureIsNull(row, FC_NEXT_RETRY)))
+	KeepPlace(trigger, before, row, revives);
+}
+
+/* The status stays; the place in the queue may be changed while the record waits. */
+static void
+KeepPlace(TriggerData *trigger, const FailureRow *before, FailureRow *row, bool revives)
+{
+	int			status = FailureInt(row, FC_STATUS);
+	bool		moved = Differs(RelationGetDescr(trigger->tg_relation), before, row, FC_NEXT_RETRY);
+
+	if (moved && (status != FAILURE_PENDING || FailureIsNull(row, FC_NEXT_RETRY)))
 		RefuseFailureBooks("NextRetryAt");
-	/* a place that has passed by the time it is given would lie before the marks of those who claim */
-	if ((open || FailureInt(row, FC_STATUS) == FAILURE_IN_PROGRESS) &&
-		(FailureIsNull(row, FC_NEXT_RETRY) || ((revives || Differs(desc, before, row, FC_NEXT_RETRY)) &&
-											   DatumGetTimestampTz(FailureValue(row, FC_NEXT_RETRY)) <= GetCurrentTimestamp())))
+	if (status != FAILURE_PENDING && status != FAILURE_IN_PROGRESS)
+		return;
+	/* a time that has passed would lie before the marks of those who claim */
+	if (FailureIsNull(row, FC_NEXT_RETRY) ||
+		(moved && DatumGetTimestampTz(FailureValue(row, FC_NEXT_RETRY)) <= GetCurrentTimestamp()))
 		FailureSet(row, FC_NEXT_RETRY, TimestampTzGetDatum(FailureStamp()));
+	else if (revives)
+		CacheInvalidateRelcache(trigger->tg_relation);	/* it comes back to where it was: all sessions forget their marks */
 }
 
 PHOTOFLOW_FUNCTION(photoflow_keep_failure)

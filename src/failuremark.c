@@ -10,6 +10,7 @@
  * - one that is leased is passed, but the mark is good only until the first such lease has ended;
  * - one that gets its place later gets the time of then, which is after the mark: places are given by the clock, and marks
  *   stay this side of it by a moment, in which a row gets from its place into the index;
+ * - one that is restored to its place sends a relcache invalidation, by which every session forgets its marks;
  * - if the clock is set back, all marks are forgotten.
  * Whoever writes past the triggers can put a record before a mark; so a mark is forgotten after a while, and what it hid is found.
  *
