@@ -235,7 +235,7 @@ Reschedule(Completions *work, Completion *one, FailureRow *row)
 	const FailurePolicy *policy = FailurePolicyOf(row);
 	bool		exhausted = FailureIsExhausted(row, policy);
 
-	FailureEndAttempt(work->table, row, exhausted ? "abandoned" : "failed", one->error, one->hasError);
+	FailureEndAttempt(work->table, row, "failed", one->error, one->hasError);
 	if (one->hasError)
 		FailureReplaceError(row, one->error, work->table->now);
 	else

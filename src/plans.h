@@ -405,6 +405,9 @@ STORE_PLAN(PLAN_PURGE_ROWS, STORE_BOOKS | STORE_QUIET,
 STORE_PLAN(PLAN_PURGE_HISTORY, STORE_BOOKS,
 		   "DELETE FROM {AlbumTransitions} WHERE [OrgId] == $1 AND [AlbumId] == ANY ($2) RETURNING [Id]",
 		   UUIDOID, UUIDARRAYOID)
+STORE_PLAN(PLAN_PURGE_ATTEMPTS, STORE_BOOKS,
+		   "DELETE FROM {FailureAttempts} WHERE [OrgId] == $1 AND [FailureId] == ANY ($2) RETURNING [FailureId]",
+		   UUIDOID, UUIDARRAYOID)
 /* $2, $3 from which deletion behind to which, $4 but those of which rows are left */
 STORE_PLAN(PLAN_PURGE_REASONS, STORE_BOOKS,
 		   "DELETE FROM {DeletionReasons} WHERE [OrgId] == $1 AND [DeletionId] OPERATOR(pg_catalog.>) $2"

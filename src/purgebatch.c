@@ -12,6 +12,7 @@
 #include "utils/builtins.h"
 
 #include "deletion.h"
+#include "failure.h"
 #include "purge.h"
 #include "store.h"
 #include "tenant.h"
@@ -32,7 +33,7 @@ static int	LeaveHanging(Purge *purge, SoftTableId table, Candidate *rows, int co
 static int	LeaveNamed(Purge *purge, StorePlan plan, SoftTableId child, Candidate *rows, int count);
 static void DeleteRows(Purge *purge, SoftTableId table, const Candidate *rows, int count);
 static Datum IdArray(const Candidate *rows, int count);
-static void PurgeHistory(Purge *purge, Datum albums);
+static void PurgeHistory(Purge *purge, StorePlan plan, const char *table, Datum rows);
 static bool ReadRule(Purge *purge);
 
 /* Work out how long this organization keeps its rows, now; return false under a legal hold. */
@@ -260,7 +261,9 @@ DeleteRows(Purge *purge, SoftTableId table, const Candidate *rows, int count)
 	uint64		deleted;
 
 	if (table == SOFT_ALBUMS)
-		PurgeHistory(purge, values[1]);
+		PurgeHistory(purge, PLAN_PURGE_HISTORY, "AlbumTransitions", values[1]);
+	if (table == SOFT_FAILURES && OidIsValid(FailureSideTableIfThere("FailureAttempts")))
+		PurgeHistory(purge, PLAN_PURGE_ATTEMPTS, "FailureAttempts", values[1]);
 	deleted = StoreRunOn(PLAN_PURGE_ROWS, table, values, NULL);
 	if (deleted < (uint64) count)
 		ereport(ERROR,
@@ -272,12 +275,12 @@ DeleteRows(Purge *purge, SoftTableId table, const Candidate *rows, int count)
 	ReceiptWrite(purge, softTables[table].name, (int64) deleted, &rows[0].id, &rows[count - 1].id);
 }
 
-/* The history of an album goes with it. */
+/* The history of a row goes with it. */
 static void
-PurgeHistory(Purge *purge, Datum albums)
+PurgeHistory(Purge *purge, StorePlan plan, const char *table, Datum rows)
 {
-	Datum		values[2] = {UUIDPGetDatum(&purge->org), albums};
-	uint64		count = StoreRun(PLAN_PURGE_HISTORY, values, NULL);
+	Datum		values[2] = {UUIDPGetDatum(&purge->org), rows};
+	uint64		count = StoreRun(plan, values, NULL);
 	pg_uuid_t	first;
 	pg_uuid_t	last;
 
@@ -294,5 +297,5 @@ PurgeHistory(Purge *purge, Datum albums)
 			last = *id;
 	}
 	SPI_freetuptable(SPI_tuptable);
-	ReceiptWrite(purge, "AlbumTransitions", (int64) count, &first, &last);
+	ReceiptWrite(purge, table, (int64) count, &first, &last);
 }
