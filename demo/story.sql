@@ -385,7 +385,49 @@ SELECT r.table_name, r.row_count, r.state FROM photoflow.purge_receipts r \g (fo
 
 -- ---------------------------------------------------------------------------------------------------
 \echo
-\echo '--- 9. What remains -------------------------------------------------------------------------------'
+\echo '--- 9. A rollback that fails at night -------------------------------------------------------------'
+\echo 'A second album goes to Raw, then its storage fails, and so does the service''s rollback. The service records the failure, in a transaction of its own:'
+\echo
+BEGIN;
+SELECT photoflow.set_context(:'studio', :'minh', 'org_admin') \g /dev/null
+INSERT INTO "Albums" ("Name") VALUES ('Engagement') RETURNING "Id" AS second \gset
+SELECT photoflow.fire(:'second', 'SyncRawTag') \g /dev/null
+COMMIT;
+SELECT photoflow.record_failure('Album', :'second', 'Init', 'Raw', 'storage timed out after 30 s, request 7f3a91bc-2210', 'high') AS failure FROM photoflow.set_context(:'studio', :'minh', 'photographer') \gset
+\echo 'A worker of another service, which may see no album and no photo (grant_worker), claims what is due:'
+\echo
+CREATE ROLE retry_worker LOGIN;
+SELECT photoflow.grant_worker('retry_worker') \g /dev/null
+SET SESSION AUTHORIZATION retry_worker;
+SELECT c.claim_token, c.entity_type, c.from_state, c.to_state, c.error_message, c.severity, c.retry_count FROM photoflow.claim_failures('worker-7') c \g (format=aligned tuples_only=off)
+SELECT r.status, r.next_retry_at > now() AS later FROM photoflow.reschedule_failures(ARRAY[:'failure'::uuid], ARRAY[1], ARRAY['storage timed out after 31 s, request 9c00ab12-4471'], '1 hour') r \g (format=aligned tuples_only=off)
+\echo 'It has lost its claim by saying so; saying more is refused:'
+\echo
+SELECT r.ok, r.why_not, left(r.why_not, 5) AS answer FROM photoflow.resolve_failures(ARRAY[:'failure'::uuid], ARRAY[1]) r \gset
+\echo '  ' :why_not
+RESET SESSION AUTHORIZATION;
+INSERT INTO refusals VALUES ('completing a claim twice', 'PF030', :'answer');
+\echo
+\echo 'In the morning the storage is back. Minh looks at what failed, by error, and all of it is tried again; the database itself takes the album back:'
+\echo
+BEGIN;
+SELECT photoflow.set_context(:'studio', :'minh', 'org_admin') \g /dev/null
+SELECT g.fingerprint, g.sample, g.count FROM photoflow.failure_groups() g \g (format=aligned tuples_only=off)
+SELECT format('  requeued: %s', photoflow.requeue_failures(g.fingerprint)) FROM photoflow.failure_groups() g;
+COMMIT;
+SET SESSION AUTHORIZATION retry_worker;
+SELECT format('  claim %s: %s', c.claim_token, photoflow.recover(c.id)) FROM photoflow.claim_failures('worker-7') c;
+RESET SESSION AUTHORIZATION;
+BEGIN;
+SELECT photoflow.set_context(:'studio', :'minh', 'org_admin') \g /dev/null
+SELECT format('  The album is in state %s again.', photoflow.state_name("AlbumState")) FROM "Albums" WHERE "Id" = :'second';
+\echo
+SELECT a.attempt, a.worker, a.outcome, a.error_message FROM photoflow.failure_attempts(:'failure') a \g (format=aligned tuples_only=off)
+COMMIT;
+
+-- ---------------------------------------------------------------------------------------------------
+\echo
+\echo '--- 10. What remains ------------------------------------------------------------------------------'
 \echo 'Every move, who made it and why (photoflow.album_history):'
 \echo
 BEGIN;
@@ -410,7 +452,7 @@ SELECT what, answered AS sqlstate FROM refusals \g (format=aligned tuples_only=o
 \echo
 SELECT photoflow.state_diagram('mermaid', :'album');
 
-SELECT count(*) FILTER (WHERE expected <> answered) = 0 AND count(*) = 10
+SELECT count(*) FILTER (WHERE expected <> answered) = 0 AND count(*) = 11
 	AND EXISTS (SELECT FROM "Albums" WHERE "Id" = :'album' AND photoflow.state_name("AlbumState") = 'Closed' AND "IsArchive") AS as_told
 FROM refusals \gset
 COMMIT;
