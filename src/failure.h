@@ -185,7 +185,7 @@ extern TimestampTz LeaseEnd(const FailureRow *row);
 /* --- failurerecord.c --- */
 extern bool FailureFindOpen(const FailureRow *row, pg_uuid_t *found);
 
-/* --- failurekeep.c --- */
+/* --- failurenotice.c --- */
 extern void FailureNotify(void);
 
 /* --- failuremark.c, failurescan.c --- */

@@ -1,0 +1,75 @@
+/*
+ * failurefetch.c: one failure record by its id, as it is now.
+ */
+#include "photoflow.h"
+
+#include "access/genam.h"
+#include "access/xact.h"
+#include "executor/tuptable.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "utils/fmgroids.h"
+#include "utils/snapmgr.h"
+
+#include "failure.h"
+
+static bool FetchDirty(FailureTable *table, const pg_uuid_t *id, SnapshotData *dirty);
+
+/* Find the version of a row that is valid now, or would be; who is changing it is told by the snapshot. */
+static bool
+FetchDirty(FailureTable *table, const pg_uuid_t *id, SnapshotData *dirty)
+{
+	Relation	index = index_open(table->key, AccessShareLock);
+	IndexScanDesc scan = BeginIndexScan(table->records, index, dirty, 1, 0);
+	ScanKeyData wanted;
+	bool		found;
+
+	ScanKeyInit(&wanted, 1, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(id));
+	index_rescan(scan, &wanted, 1, NULL, 0);
+	found = index_getnext_slot(scan, ForwardScanDirection, table->slot);
+	index_endscan(scan);
+	index_close(index, NoLock);
+	return found;
+}
+
+/*
+ * Find a row by its id, of an organization when one is given, into the table's slot; wait for who is changing it when asked.
+ * Another organization's row is not waited for: that could be felt. In a transaction that keeps its snapshot a row which
+ * has changed since is a serialization failure.
+ */
+bool
+FailureFetch(FailureTable *table, const pg_uuid_t *id, const pg_uuid_t *org, bool wait)
+{
+	SnapshotData dirty;
+	bool		isNull;
+
+	InitDirtySnapshot(dirty);
+	for (;;)
+	{
+		TransactionId changing;
+
+		CHECK_FOR_INTERRUPTS();
+		if (!FetchDirty(table, id, &dirty))
+			return false;
+		if (org && !UuidEquals(org, DatumGetUUIDP(slot_getattr(table->slot, table->columns.number[FC_ORG], &isNull))))
+			return false;
+		changing = TransactionIdIsValid(dirty.xmin) ? dirty.xmin : dirty.xmax;
+		if (!wait || !TransactionIdIsValid(changing))
+			break;
+		XactLockTableWait(changing, table->records, &table->slot->tts_tid, XLTW_Update);
+	}
+	if (wait && IsolationUsesXactSnapshot() &&
+		!table_tuple_satisfies_snapshot(table->records, table->slot, GetActiveSnapshot()))
+		RefuseConcurrentUpdate();
+	return true;
+}
+
+/* For transactions that keep their snapshot. */
+void
+RefuseConcurrentUpdate(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+			 errmsg("could not serialize access due to concurrent update"),
+			 errhint("Repeat the transaction.")));
+}
