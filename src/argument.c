@@ -36,6 +36,20 @@ RequireNotNegative(FunctionCallInfo fcinfo, int number, const char *name, const 
 				 errhint("%s", hint)));
 }
 
+/* Raise 22023 for an interval that is not longer than nothing; NULL is not refused. */
+void
+RequirePositive(FunctionCallInfo fcinfo, int number, const char *name, const char *hint)
+{
+	static const Interval zero;
+
+	if (!PG_ARGISNULL(number) &&
+		DatumGetInt32(DirectFunctionCall2(interval_cmp, PG_GETARG_DATUM(number), IntervalPGetDatum(&zero))) <= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"%s\" must be longer than nothing", name),
+				 errhint("%s", hint)));
+}
+
 /* Raise 2D000 unless called as a procedure that may commit. */
 void
 RequireCommits(FunctionCallInfo fcinfo, const char *procedure)

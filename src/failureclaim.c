@@ -43,6 +43,7 @@ ReadClaim(FunctionCallInfo fcinfo, Claim *claim)
 	RequireArgument(fcinfo, 0, "worker", "Give the worker's name: it is seen in the history of attempts.");
 	RequireArgument(fcinfo, 1, "batch_size", "Give how many records to claim at most.");
 	RequireArgument(fcinfo, 5, "fair", NULL);
+	RequirePositive(fcinfo, 2, "lease", "Give how long the worker may hold the records, or NULL for what the policy says.");
 	claim->worker = PointerGetDatum(PG_DETOAST_DATUM(PG_GETARG_DATUM(0)));
 	claim->batch = PG_GETARG_INT32(1);
 	claim->hasLease = !PG_ARGISNULL(2);
@@ -53,11 +54,6 @@ ReadClaim(FunctionCallInfo fcinfo, Claim *claim)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("\"batch_size\" must be greater than 0"),
 				 errhint("Give how many records to claim at most.")));
-	if (claim->hasLease && claim->lease <= 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("\"lease\" must be longer than nothing"),
-				 errhint("Give how long the worker may hold the records, or NULL for what the policy says.")));
 }
 
 static Datum

@@ -75,12 +75,8 @@ PHOTOFLOW_FUNCTION(photoflow_extend_lease)
 
 	CompletionsRead(fcinfo, &work);
 	RequireArgument(fcinfo, 2, "lease", "Give how long from now the leases are to last.");
+	RequirePositive(fcinfo, 2, "lease", "To give records back, snooze_failures() or reschedule_failures().");
 	work.microseconds = IntervalMicroseconds(PG_GETARG_INTERVAL_P(2));
-	if (work.microseconds <= 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("\"lease\" must be longer than nothing"),
-				 errhint("To give records back, snooze_failures() or reschedule_failures().")));
 	CompletionsDo(fcinfo, &work, "extend_lease()", Extend);
 	return CompletionsReturn(fcinfo, &work);
 }

@@ -177,7 +177,6 @@ PHOTOFLOW_FUNCTION(photoflow_list_failure_policies)
 
 PHOTOFLOW_FUNCTION(photoflow_set_failure_policy)
 {
-	static const Interval zero;
 	bool		ends = PG_ARGISNULL(1) && PG_ARGISNULL(2) && PG_ARGISNULL(3) && PG_ARGISNULL(4);
 	Datum		values[5];
 	char		nulls[6] = "     ";
@@ -190,12 +189,7 @@ PHOTOFLOW_FUNCTION(photoflow_set_failure_policy)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("\"max_retries\" must not be negative"),
 				 errhint("Give how often to retry, or NULL for %d times.", usual.maxRetries)));
-	if (!PG_ARGISNULL(4) &&
-		DatumGetInt32(DirectFunctionCall2(interval_cmp, PG_GETARG_DATUM(4), IntervalPGetDatum(&zero))) <= 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("\"lease\" must be longer than nothing"),
-				 errhint("Give how long a worker may hold a record, or NULL for 5 minutes.")));
+	RequirePositive(fcinfo, 4, "lease", "Give how long a worker may hold a record, or NULL for 5 minutes.");
 	for (int i = 0; i < 5; i++)
 	{
 		values[i] = PG_GETARG_DATUM(i);

@@ -54,6 +54,7 @@ extern const char *ContextRoleText(void);
 /* argument.c */
 extern void RequireArgument(FunctionCallInfo fcinfo, int number, const char *name, const char *hint);
 extern void RequireNotNegative(FunctionCallInfo fcinfo, int number, const char *name, const char *hint);
+extern void RequirePositive(FunctionCallInfo fcinfo, int number, const char *name, const char *hint);
 extern void RequireCommits(FunctionCallInfo fcinfo, const char *procedure);
 extern pg_uuid_t *AlbumIdArgument(FunctionCallInfo fcinfo, int number);
 extern char *TextArgument(FunctionCallInfo fcinfo, int number, const char *name);
