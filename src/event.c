@@ -112,6 +112,16 @@ Notify(const char *payload)
 	PG_END_TRY();
 }
 
+/* Tell who waits for work that there is some; PostgreSQL sends the same only once a transaction. No secret: nothing is told. */
+void
+EventWake(const char *channel)
+{
+	if (events == EVENTS_WAL)
+		LogTransactionalMessage(channel, "", 0);
+	else if (events == EVENTS_NOTIFY)
+		Async_Notify(channel, "");
+}
+
 /* Send an event when this transaction commits; reduced replaces a payload that NOTIFY would refuse. */
 void
 EventSend(const char *json, const char *reduced)

@@ -116,7 +116,6 @@ extern FailureTable *FailureOpen(const char *function);
 extern FailureTable *FailureOpenToRead(void);
 extern void FailureClose(FailureTable *table);
 extern void FailureColumnsFind(Relation records, FailureColumns *columns);
-extern Oid	FailureIndex(const FailureTable *table, const char *name);
 extern FailureRow *FailureRowMake(FailureTable *table, TupleTableSlot *slot);
 extern FailureRow FailureRowCopy(FailureTable *table, const FailureRow *row);
 extern void FailureRowTake(FailureRow *row, const FailureColumns *columns, HeapTuple tuple, TupleDesc desc);
@@ -184,9 +183,6 @@ extern TimestampTz LeaseEnd(const FailureRow *row);
 
 /* --- failurerecord.c --- */
 extern bool FailureFindOpen(const FailureRow *row, pg_uuid_t *found);
-
-/* --- failurenotice.c --- */
-extern void FailureNotify(void);
 
 /* --- failuremark.c, failurescan.c --- */
 typedef struct DueScan

@@ -8,7 +8,6 @@
  */
 #include "photoflow.h"
 
-#include "commands/async.h"
 #include "commands/trigger.h"
 #include "executor/tuptable.h"
 #include "utils/snapmgr.h"
@@ -16,14 +15,6 @@
 #include "failure.h"
 
 static void CountSlot(TupleTableSlot *slot, const FailureColumns *columns, pg_uuid_t *org, int *severity, int *status, bool *due);
-
-/* Tell who waits for work, once a transaction: PostgreSQL sends the same only once. */
-void
-FailureNotify(void)
-{
-	if (EventsWanted())
-		Async_Notify("photoflow_failures", "");
-}
 
 /* Read what is counted of a row; a deleted one is not there. */
 static void

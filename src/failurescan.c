@@ -7,12 +7,13 @@
 #include "photoflow.h"
 
 #include "access/genam.h"
+#include "access/relation.h"
 #include "access/relscan.h"
 #include "access/skey.h"
 #include "access/stratnum.h"
-#include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/pg_am.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
@@ -20,6 +21,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 
 #include "failure.h"
@@ -42,6 +44,8 @@ typedef enum EntryVerdict
 } EntryVerdict;
 
 static uint32 HashTypes(ArrayType *types);
+static bool IsQueueIndex(Relation index, Relation records, bool byOrganization);
+static Relation OpenIndex(FailureTable *table, bool byOrganization);
 static bool IsWanted(const DueScan *due, Datum type);
 static EntryVerdict Judge(DueScan *due);
 static TimestampTz EntryPlace(const DueScan *due);
@@ -52,6 +56,34 @@ static uint32
 HashTypes(ArrayType *types)
 {
 	return types ? hash_bytes((const unsigned char *) types, VARSIZE(types)) | 1 : 0;
+}
+
+/* Say whether an index is what the scan takes it for: somebody may have made another of its name. */
+static bool
+IsQueueIndex(Relation index, Relation records, bool byOrganization)
+{
+	TupleDesc	desc = RelationGetDescr(index);
+
+	return index->rd_rel->relkind == RELKIND_INDEX && index->rd_rel->relam == BTREE_AM_OID && index->rd_index->indisvalid &&
+		index->rd_index->indrelid == RelationGetRelid(records) && index->rd_index->indnkeyatts == (byOrganization ? 2 : 1) &&
+		TupleDescAttr(desc, 0)->atttypid == (byOrganization ? UUIDOID : TIMESTAMPOID) &&
+		(!byOrganization || TupleDescAttr(desc, 1)->atttypid == TIMESTAMPTZOID);
+}
+
+/* Open an index of the queue; raise PF040 where it is not made yet. */
+static Relation
+OpenIndex(FailureTable *table, bool byOrganization)
+{
+	const char *name = byOrganization ? INDEX_ORG : INDEX_ALL;
+	Oid			oid = get_relname_relid(name, RelationGetNamespace(table->records));
+	Relation	index = OidIsValid(oid) ? relation_open(oid, AccessShareLock) : NULL;
+
+	if (index == NULL || !IsQueueIndex(index, table->records, byOrganization))
+		ereport(ERROR,
+				(errcode(ERRCODE_PF_TABLES_OUT_OF_DATE),
+				 errmsg("there is no valid index \"%s\" on \"FailureRecords\" yet", name),
+				 errhint("Make the indexes that SELECT sql FROM photoflow.migration_plan() WHERE kind = 'concurrent_index' lists, then CALL photoflow.migrate().")));
+	return index;
 }
 
 /* Begin to look, from the mark on; under an active snapshot. */
@@ -68,7 +100,7 @@ DueScanBegin(DueScan *due, FailureTable *table, const pg_uuid_t *org, ArrayType 
 	due->typesHash = HashTypes(types);
 	due->from = due->mark = MarkFind(org, due->typesHash, table->now, &due->leasedUntil);
 	due->delayedUntil = DT_NOEND;
-	due->index = index_open(FailureIndex(table, org ? INDEX_ORG : INDEX_ALL), AccessShareLock);
+	due->index = OpenIndex(table, org != NULL);
 	InitDirtySnapshot(due->dirty);
 	if (org)
 		ScanKeyInit(&keys[nkeys++], 1, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(org));
@@ -228,7 +260,7 @@ DueOrganizations(FailureTable *table, int wanted, pg_uuid_t *orgs)
 {
 	static pg_uuid_t cursor;
 	static bool started = false;
-	Relation	index = index_open(FailureIndex(table, INDEX_ORG), AccessShareLock);
+	Relation	index = OpenIndex(table, true);
 	const pg_uuid_t *behind = &cursor;
 	pg_uuid_t	first;
 	pg_uuid_t	org;

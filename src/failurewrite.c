@@ -11,7 +11,6 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "commands/async.h"
 #include "executor/executor.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -293,6 +292,6 @@ FailureTablesFlush(FailureTable *table)
 	if (table->attempts != NIL)
 		WriteAttempts(table->attempts);
 	if (table->claimable)
-		FailureNotify();
+		EventWake("photoflow_failures");
 	table->counts = table->attempts = NIL;
 }

@@ -82,6 +82,7 @@ extern void TokenDefineSettings(void);
 /* event.c: sent with the commit, never after a rollback */
 extern void EventDefineSettings(void);
 extern bool EventsWanted(void);
+extern void EventWake(const char *channel);
 extern void EventSend(const char *json, const char *reduced);
 
 /* json.c: one flat object, built in order */
