@@ -114,7 +114,7 @@ WhyNot(const FailureRow *row, const Completion *one)
 
 	if (row->statusBefore == FAILURE_NONE)
 		return "PF021: the record is deleted";
-	if (status == FAILURE_IN_PROGRESS && token == one->token)
+	if (status == FAILURE_IN_PROGRESS && token == one->token && token > 0)
 		return NULL;
 	if (token > one->token && status == FAILURE_IN_PROGRESS)
 		return psprintf("PF030: the lease has ended, and the record was claimed again (token " INT64_FORMAT ")", token);
@@ -159,7 +159,12 @@ CompletionsDo(FunctionCallInfo fcinfo, Completions *work, const char *function, 
 	InitMaterializedSRF(fcinfo, 0);
 	work->table = FailureOpen(function);
 	for (int i = 0; i < work->count; i++)
+	{
+		/* the same record again: a row cannot be changed twice by one command */
+		if (i > 0 && UuidEquals(&work->sorted[i]->id, &work->sorted[i - 1]->id))
+			CommandCounterIncrement();
 		Complete(work, work->sorted[i], org, action);
+	}
 	FailureClose(work->table);
 }
 

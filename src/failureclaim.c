@@ -16,6 +16,9 @@
 /* so many organizations share one batch */
 #define ORGANIZATIONS_MOST 64
 
+/* an idle poller that has met a record which somebody holds comes back after */
+#define HELD_AGAIN USECS_PER_SEC
+
 /* What is asked for. */
 typedef struct Claim
 {
@@ -188,6 +191,9 @@ PHOTOFLOW_FUNCTION(photoflow_next_failure_due)
 		DueScanDelayed(&due);
 	DueScanEnd(&due);
 	next = found ? table->now : Min(due.leasedUntil, due.delayedUntil);
+	/* who holds something may give it back, by a rollback, of which nobody hears */
+	if (!found && due.held)
+		next = Min(next, table->now + HELD_AGAIN);
 	if (!found)
 		interval->time = next == DT_NOEND ? 0 : next - table->now;
 	FailureClose(table);

@@ -66,7 +66,7 @@ Snooze(Completions *work, Completion *one, FailureRow *row)
 {
 	FailureEndAttempt(work->table, row, "snoozed", (Datum) 0, false);
 	FailureRetryAt(row, work->until <= work->table->now ? FailureStamp() : work->until);
-	FailureSet(row, FC_RETRIES, Int32GetDatum(FailureInt(row, FC_RETRIES) - 1));
+	FailureSet(row, FC_RETRIES, Int32GetDatum(Max(FailureInt(row, FC_RETRIES) - 1, 0)));
 }
 
 PHOTOFLOW_FUNCTION(photoflow_extend_lease)

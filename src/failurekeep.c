@@ -145,7 +145,12 @@ KeepMoved(TriggerData *trigger, const FailureRow *before, FailureRow *row)
 	if (from == FAILURE_IN_PROGRESS && to != FAILURE_RESOLVED)
 		EndAttempt(before, outcomes[to]);
 	if (to == FAILURE_IN_PROGRESS)
+	{
 		FailureTake(row, CStringGetTextDatum(GetUserNameFromId(GetUserId(), false)), now, policy->lease);
+		/* before it was due: it would be looked for there when its lease has ended */
+		if (DatumGetTimestampTz(FailureValue(row, FC_NEXT_RETRY)) > now)
+			FailureSet(row, FC_NEXT_RETRY, TimestampTzGetDatum(FailureStamp()));
+	}
 	else if (to != FAILURE_PENDING)
 		FailureFinish(row, to, now);
 	else if (from != FAILURE_IN_PROGRESS)
@@ -177,7 +182,9 @@ KeepUpdated(TriggerData *trigger, const FailureRow *before, FailureRow *row)
 	}
 	if (FailureInt(before, FC_STATUS) != FailureInt(row, FC_STATUS))
 	{
-		if (Differs(desc, before, row, FC_NEXT_RETRY))
+		if (FailureIsNull(before, FC_NEXT_RETRY))
+			FailureSet(row, FC_NEXT_RETRY, TimestampTzGetDatum(FailureStamp()));
+		else
 			FailureSet(row, FC_NEXT_RETRY, FailureValue(before, FC_NEXT_RETRY));
 		KeepMoved(trigger, before, row);
 		return;

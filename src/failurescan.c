@@ -238,6 +238,7 @@ NextOrganization(FailureTable *table, Relation index, const pg_uuid_t *after, pg
 	InitDirtySnapshot(dirty);
 	scan = BeginIndexScan(table->records, index, &dirty, after ? 1 : 0, 0);
 	scan->xs_want_itup = true;
+	scan->ignore_killed_tuples = false; /* to step over them is to read all their pages */
 	if (after)
 		ScanKeyInit(&key, 1, BTGreaterStrategyNumber, F_UUID_GT, UUIDPGetDatum(after));
 	index_rescan(scan, &key, after ? 1 : 0, NULL, 0);

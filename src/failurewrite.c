@@ -49,6 +49,7 @@ static const FailureColumn writtenColumns[] = {FC_STATUS, FC_NEXT_RETRY, FC_LEAS
 static const pg_uuid_t *writing = NULL;
 
 static TM_Result UpdateTuple(FailureTable *table, FailureRow *row, bool wait);
+static TM_Result LockRow(FailureTable *table, FailureRow *row, bool wait);
 static TM_Result UpdateByPlan(FailureTable *table, FailureRow *row, bool wait);
 static void RunWrite(const FailureRow *row);
 static void NoteChange(FailureTable *table, const FailureRow *row);
@@ -87,6 +88,10 @@ UpdateTuple(FailureTable *table, FailureRow *row, bool wait)
 	ExecStoreVirtualTuple(slot);
 	result = table_tuple_update(table->records, &row->tid, slot, GetCurrentCommandId(true), GetActiveSnapshot(), InvalidSnapshot,
 								wait, &failure, &mode, &indexes);
+	/* who does not wait is told of any lock, also of our own, and of one that a foreign key takes */
+	if (result == TM_BeingModified && !wait && LockRow(table, row, false) == TM_Ok)
+		result = table_tuple_update(table->records, &row->tid, slot, GetCurrentCommandId(true), GetActiveSnapshot(), InvalidSnapshot,
+									true, &failure, &mode, &indexes);
 	if (result != TM_Ok || !IndexesAreUpdated(indexes))
 		return result;
 	if (table->estate == NULL)
@@ -103,13 +108,21 @@ UpdateTuple(FailureTable *table, FailureRow *row, bool wait)
 	return TM_Ok;
 }
 
+/* Lock a row as an UPDATE does that leaves its key alone. The table's slot has it then. */
+static TM_Result
+LockRow(FailureTable *table, FailureRow *row, bool wait)
+{
+	TM_FailureData failure;
+
+	return table_tuple_lock(table->records, &row->tid, GetActiveSnapshot(), table->slot, GetCurrentCommandId(true),
+							LockTupleNoKeyExclusive, wait ? LockWaitBlock : LockWaitSkip, 0, &failure);
+}
+
 static TM_Result
 UpdateByPlan(FailureTable *table, FailureRow *row, bool wait)
 {
 	const pg_uuid_t *outer = writing;
-	TM_FailureData failure;
-	TM_Result	result = table_tuple_lock(table->records, &row->tid, GetActiveSnapshot(), table->slot, GetCurrentCommandId(true),
-										  LockTupleNoKeyExclusive, wait ? LockWaitBlock : LockWaitSkip, 0, &failure);
+	TM_Result	result = LockRow(table, row, wait);
 
 	if (result != TM_Ok)
 		return result;
