@@ -599,7 +599,7 @@ ALTER TABLE {schema}."FailureRecords" ADD COLUMN "NextRetryAt" timestamptz, ADD 
 	ADD COLUMN "FirstError" text;
 ALTER TABLE {schema}."FailureRecords" ALTER COLUMN "ClaimedBy" SET STATISTICS 0, ALTER COLUMN "Payload" SET STATISTICS 0,
 	ALTER COLUMN "Fingerprint" SET STATISTICS 0, ALTER COLUMN "FirstError" SET STATISTICS 0;
-ALTER TABLE {schema}."FailureRecords" SET (fillfactor = 70);
+ALTER TABLE {schema}."FailureRecords" SET (fillfactor = 50);
 COMMENT ON COLUMN {schema}."FailureRecords"."NextRetryAt" IS 'while the record is open its place in the queue, from when on it may be claimed; NULL once it is finished';
 COMMENT ON COLUMN {schema}."FailureRecords"."LeaseUntil" IS 'while the record is in progress: until when its worker has it';
 COMMENT ON COLUMN {schema}."FailureRecords"."ClaimToken" IS 'grows with each claim: the number of the attempt, and what proves the claim';

@@ -62,13 +62,13 @@
 #if PG_VERSION_NUM < 160000
 typedef bool UpdatedIndexes;
 #define IndexesAreUpdated(indexes) (indexes)
-#define InsertUpdatedIndexTuples(target, slot, estate, indexes) \
-	ExecInsertIndexTuples((target), (slot), (estate), true, false, NULL, NIL)
+#define InsertUpdatedIndexTuples(target, slot, estate, stays, indexes) \
+	ExecInsertIndexTuples((target), (slot), (estate), (stays), false, NULL, NIL)
 #else
 typedef TU_UpdateIndexes UpdatedIndexes;
 #define IndexesAreUpdated(indexes) ((indexes) != TU_None)
-#define InsertUpdatedIndexTuples(target, slot, estate, indexes) \
-	ExecInsertIndexTuples((target), (slot), (estate), true, false, NULL, NIL, (indexes) == TU_Summarizing)
+#define InsertUpdatedIndexTuples(target, slot, estate, stays, indexes) \
+	ExecInsertIndexTuples((target), (slot), (estate), (stays), false, NULL, NIL, (indexes) == TU_Summarizing)
 #endif
 
 /* 16 let the actions of the JSON parser fail */

@@ -78,7 +78,10 @@ typedef struct FailureTable
 	Relation	records;
 	FailureColumns columns;
 	bool		plain;			/* nothing of a user's has to hear of an UPDATE */
-	Oid			key;			/* the index on "Id" */
+	Oid			key;			/* the index on "Id"; open while records are fetched by it */
+	Relation	keyIndex;
+	struct IndexScanDescData *keyScan;
+	SnapshotData keySnapshot;
 	TimestampTz now;
 	TupleTableSlot *slot;
 	TupleTableSlot *written;
@@ -121,6 +124,7 @@ extern FailureRow FailureRowCopy(FailureTable *table, const FailureRow *row);
 extern void FailureRowTake(FailureRow *row, const FailureColumns *columns, HeapTuple tuple, TupleDesc desc);
 pg_noreturn extern void RefuseConcurrentUpdate(void);
 extern void RequireFailureTables(void);
+extern void FailureFetchEnd(FailureTable *table);
 extern bool FailureFetch(FailureTable *table, const pg_uuid_t *id, const pg_uuid_t *org, bool wait);
 
 static inline bool

@@ -13,6 +13,7 @@
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
+#include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "utils/hsearch.h"
 #include "utils/snapmgr.h"
@@ -26,6 +27,8 @@
 #define FOLD_AFTER 256
 #define FOLD_LEAST 64
 #define FOLD_MOST 100000
+/* to look through a page costs as much as to add so many entries */
+#define ENTRIES_A_PAGE 8
 
 /* So many records of a severity went from one status to another. */
 typedef struct CountEntry
@@ -56,7 +59,8 @@ static const PlainColumn countColumns[COUNT_COLUMNS] = {
 	{"Records", INT8OID, true}
 };
 
-static int	added = 0;
+static int64 added = 0;
+static int64 foldAfter = FOLD_AFTER;
 
 static void FillCount(void *state, int i, Datum *values, bool *nulls);
 static void InsertCounts(Relation relation, List *entries);
@@ -133,7 +137,7 @@ FailureCountsWrite(List *counts)
 
 	InsertCounts(relation, counts);
 	added += list_length(counts);
-	if (added >= FOLD_AFTER && MultiInsertSuits(relation, countColumns, COUNT_COLUMNS))
+	if (added >= foldAfter && MultiInsertSuits(relation, countColumns, COUNT_COLUMNS))
 	{
 		added = 0;
 		/* kept until the commit: nobody else folds what we have not committed */
@@ -222,7 +226,10 @@ SumsToEntries(HTAB *sums)
 	return entries;
 }
 
-/* Replace entries by their sums; ones that are too few to be worth it stay. */
+/*
+ * Replace entries by their sums; ones that are too few to be worth it stay. The next time comes when what it costs, to look
+ * through the table's pages and to write the sums anew, is little beside what was added.
+ */
 static void
 Fold(Relation relation)
 {
@@ -236,6 +243,7 @@ Fold(Relation relation)
 		seen++;
 	ExecDropSingleTupleTableSlot(slot);
 	table_endscan(scan);
+	foldAfter = Max(FOLD_AFTER, (int64) RelationGetNumberOfBlocks(relation) * ENTRIES_A_PAGE);
 	if (seen < FOLD_LEAST)
 		return;
 	sums = MakeSums();
@@ -243,6 +251,7 @@ Fold(Relation relation)
 	entries = SumsToEntries(sums);
 	if (entries != NIL)
 		MultiInsert(relation, list_length(entries), FillCount, entries);
+	foldAfter = Max(foldAfter, list_length(entries));
 }
 
 /* Forget all counts, and all attempts: the records have been truncated. Under an active snapshot. */

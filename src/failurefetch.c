@@ -13,23 +13,36 @@
 
 #include "failure.h"
 
-static bool FetchDirty(FailureTable *table, const pg_uuid_t *id, SnapshotData *dirty);
+static bool FetchDirty(FailureTable *table, const pg_uuid_t *id);
 
 /* Find the version of a row that is valid now, or would be; who is changing it is told by the snapshot. */
 static bool
-FetchDirty(FailureTable *table, const pg_uuid_t *id, SnapshotData *dirty)
+FetchDirty(FailureTable *table, const pg_uuid_t *id)
 {
-	Relation	index = index_open(table->key, AccessShareLock);
-	IndexScanDesc scan = BeginIndexScan(table->records, index, dirty, 1, 0);
 	ScanKeyData wanted;
-	bool		found;
 
+	if (table->keyScan == NULL)
+	{
+		MemoryContext caller = MemoryContextSwitchTo(table->context);
+
+		InitDirtySnapshot(table->keySnapshot);
+		table->keyIndex = index_open(table->key, AccessShareLock);
+		table->keyScan = BeginIndexScan(table->records, table->keyIndex, &table->keySnapshot, 1, 0);
+		MemoryContextSwitchTo(caller);
+	}
 	ScanKeyInit(&wanted, 1, BTEqualStrategyNumber, F_UUID_EQ, UUIDPGetDatum(id));
-	index_rescan(scan, &wanted, 1, NULL, 0);
-	found = index_getnext_slot(scan, ForwardScanDirection, table->slot);
-	index_endscan(scan);
-	index_close(index, NoLock);
-	return found;
+	index_rescan(table->keyScan, &wanted, 1, NULL, 0);
+	return index_getnext_slot(table->keyScan, ForwardScanDirection, table->slot);
+}
+
+void
+FailureFetchEnd(FailureTable *table)
+{
+	if (table->keyScan == NULL)
+		return;
+	index_endscan(table->keyScan);
+	index_close(table->keyIndex, NoLock);
+	table->keyScan = NULL;
 }
 
 /*
@@ -40,22 +53,21 @@ FetchDirty(FailureTable *table, const pg_uuid_t *id, SnapshotData *dirty)
 bool
 FailureFetch(FailureTable *table, const pg_uuid_t *id, const pg_uuid_t *org, bool wait)
 {
-	SnapshotData dirty;
 	bool		isNull;
 
-	InitDirtySnapshot(dirty);
 	for (;;)
 	{
 		TransactionId changing;
 
 		CHECK_FOR_INTERRUPTS();
-		if (!FetchDirty(table, id, &dirty))
+		if (!FetchDirty(table, id))
 			return false;
 		if (org && !UuidEquals(org, DatumGetUUIDP(slot_getattr(table->slot, table->columns.number[FC_ORG], &isNull))))
 			return false;
-		changing = TransactionIdIsValid(dirty.xmin) ? dirty.xmin : dirty.xmax;
+		changing = TransactionIdIsValid(table->keySnapshot.xmin) ? table->keySnapshot.xmin : table->keySnapshot.xmax;
 		if (!wait || !TransactionIdIsValid(changing))
 			break;
+		FailureFetchEnd(table); /* its pins would keep VACUUM waiting, too */
 		XactLockTableWait(changing, table->records, &table->slot->tts_tid, XLTW_Update);
 	}
 	if (wait && IsolationUsesXactSnapshot() &&

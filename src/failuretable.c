@@ -238,6 +238,7 @@ FailureClose(FailureTable *table)
 
 	if (writes)
 		FailureTablesFlush(table);
+	FailureFetchEnd(table);
 	ExecDropSingleTupleTableSlot(table->slot);
 	if (writes)
 		ExecDropSingleTupleTableSlot(table->written);

@@ -104,7 +104,8 @@ UpdateTuple(FailureTable *table, FailureRow *row, bool wait)
 		MemoryContextSwitchTo(table->rowContext);
 	}
 	ResetPerTupleExprContext(table->estate);
-	(void) InsertUpdatedIndexTuples(table->target, slot, table->estate, indexes);
+	/* a record that stays in the queue will have more versions: let an index look for old ones before it splits a page */
+	(void) InsertUpdatedIndexTuples(table->target, slot, table->estate, !FailureIsNull(row, FC_NEXT_RETRY), indexes);
 	return TM_Ok;
 }
 

@@ -683,13 +683,14 @@ SELECT is(photoflow.retry_delay(2147483647, '30 s', '1 h', 1), interval '1 h', '
 SELECT throws_ok(format('SELECT photoflow.retry_delay(1, %L, %L, %L)', b, c, f), '22023', NULL, format('retry_delay(1, %s, %s, %s) is refused', b, c, f))
 	FROM (VALUES ('-1 s', '1 h', '0.5'), ('1 s', '-1 h', '0.5'), ('1 s', '1 h', '-0.1'), ('1 s', '1 h', '1.1'), ('1 s', '1 h', 'NaN'), ('1 s', '1 h', 'Infinity')) v (b, c, f);
 
--- full jitter: as many in each part of what is possible. Ten thousand: a mean is off by 0.003, a quartile by 0.0043 (one sigma).
+-- Full jitter: as many in each part of what is possible. Six sigma of what chance does to so many.
 CREATE FUNCTION pg_temp.spread(fractions float8[]) RETURNS text LANGUAGE sql AS $$
-	SELECT nullif(concat_ws(', ', CASE WHEN min(f) < 0 OR max(f) > 1 THEN format('from %s to %s', min(f), max(f)) END, CASE WHEN abs(avg(f) - 0.5) > 0.02 THEN 'mean ' || avg(f) END,
-		CASE WHEN abs(percentile_cont(0.25) WITHIN GROUP (ORDER BY f) - 0.25) > 0.026 THEN 'first quartile ' || percentile_cont(0.25) WITHIN GROUP (ORDER BY f) END,
-		CASE WHEN abs(percentile_cont(0.5) WITHIN GROUP (ORDER BY f) - 0.5) > 0.03 THEN 'median ' || percentile_cont(0.5) WITHIN GROUP (ORDER BY f) END,
-		CASE WHEN abs(percentile_cont(0.75) WITHIN GROUP (ORDER BY f) - 0.75) > 0.026 THEN 'third quartile ' || percentile_cont(0.75) WITHIN GROUP (ORDER BY f) END,
-		CASE WHEN min(f) > 0.005 OR max(f) < 0.995 THEN 'the ends are missing' END), '') FROM unnest(fractions) f
+	SELECT nullif(concat_ws(', ', CASE WHEN min(f) < 0 OR max(f) > 1 THEN format('from %s to %s', min(f), max(f)) END,
+		CASE WHEN abs(avg(f) - 0.5) > 6 * 0.289 / sqrt(count(*)) THEN 'mean ' || avg(f) END,
+		CASE WHEN abs(percentile_cont(0.25) WITHIN GROUP (ORDER BY f) - 0.25) > 6 * 0.433 / sqrt(count(*)) THEN 'first quartile ' || percentile_cont(0.25) WITHIN GROUP (ORDER BY f) END,
+		CASE WHEN abs(percentile_cont(0.5) WITHIN GROUP (ORDER BY f) - 0.5) > 6 * 0.5 / sqrt(count(*)) THEN 'median ' || percentile_cont(0.5) WITHIN GROUP (ORDER BY f) END,
+		CASE WHEN abs(percentile_cont(0.75) WITHIN GROUP (ORDER BY f) - 0.75) > 6 * 0.433 / sqrt(count(*)) THEN 'third quartile ' || percentile_cont(0.75) WITHIN GROUP (ORDER BY f) END,
+		CASE WHEN min(f) > 20.0 / count(*) OR max(f) < 1 - 20.0 / count(*) THEN 'the ends are missing' END), '') FROM unnest(fractions) f
 $$;
 SELECT setseed(0.25) \g /dev/null
 SELECT is(pg_temp.spread(array(SELECT extract(epoch FROM photoflow.retry_delay(4, '30 s', '1 h', random())) / 240 FROM generate_series(1, 10000))), NULL, 'retry_delay() spreads as its fractions do');
@@ -811,6 +812,9 @@ DECLARE
 	-- while nothing can be pruned a page has no room for a new version of each of its rows: of the others all indexes are written
 	ten int := CASE WHEN shape LIKE '% still sees' THEN 180 ELSE 90 END;
 BEGIN
+	-- what became due in the last moment is walked over again (failuremark.c): not of these any more
+	WHILE clock_timestamp() < (SELECT max("NextRetryAt") FROM "FailureRecords" WHERE "NextRetryAt" < now() + interval '1 hour') + interval '0.1 s' LOOP
+	END LOOP;
 	CALL pg_temp.measure('SELECT * FROM photoflow.claim_failures(''w'', 1)', pages);
 	INSERT INTO pages VALUES (shape, 'a claim of one', pages, 40 + a_record);
 	CALL pg_temp.measure('SELECT * FROM photoflow.claim_failures(''w'', 10)', pages);
@@ -857,8 +861,6 @@ SELECT dblink_exec('pin', 'BEGIN ISOLATION LEVEL REPEATABLE READ'), (SELECT n FR
 SELECT is(photoflow.cancel_failures(photoflow.error_fingerprint('first')), 20000, '20,000 are finished');
 CALL pg_temp.measure_all('nothing due behind 20,000 dead rows that another session still sees');
 CALL pg_temp.fill(1, 1000);
--- what came in the last moment is walked over again (failuremark.c): not of these any more
-DO 'BEGIN WHILE clock_timestamp() < (SELECT max("NextRetryAt") FROM "FailureRecords") + interval ''0.1 s'' LOOP END LOOP; END';
 CALL pg_temp.measure_all('behind 20,000 dead rows that another session still sees', 15);
 SELECT is((SELECT n FROM dblink('pin', 'SELECT count(*) FROM "FailureRecords" WHERE "Status" = 0') AS d (n bigint)), 20000::bigint, 'it does see them');
 -- who is about to claim is no reason to sleep for long, or until somebody calls: he may not
@@ -893,6 +895,23 @@ SELECT is(pg_temp.hot($$ SELECT photoflow.claim_failures('w', 4) $$), '4 of 4', 
 SELECT is(pg_temp.hot($$ SELECT photoflow.extend_lease(array_agg("Id"), array_agg("ClaimToken"), '1 day') FROM "FailureRecords" WHERE "Status" = 1 $$), '4 of 4', 'nor does an extension');
 SELECT is(pg_temp.hot($$ SELECT photoflow.claim_failures('w', 4, fair => false) $$), '4 of 4', 'nor another claim');
 SELECT is(pg_temp.hot($$ UPDATE "FailureRecords" SET "Status" = 1 WHERE "Id" = (SELECT "Id" FROM "FailureRecords" WHERE "Status" = 0 ORDER BY "Id" DESC LIMIT 1) $$), '1 of 1', 'nor a plain UPDATE that claims');
+
+-- Counts are folded by and by: what that rewrites is of the order of what was added, not each time all that there is of 2,000 organizations.
+CALL pg_temp.empty();
+INSERT INTO "Organizations" ("Id", "Name") SELECT pg_temp.org(n), n FROM generate_series(401, 2000) n;
+CALL pg_temp.fill_many(1, 2000);
+SELECT photoflow.recount_failures() \g /dev/null
+CREATE FUNCTION pg_temp.folded(claims int) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+	before bigint := pg_stat_get_xact_tuples_deleted('"FailureCounts"'::regclass);
+BEGIN
+	FOR n IN 1 .. claims LOOP
+		PERFORM photoflow.claim_failures('w', 10);
+	END LOOP;
+	RETURN pg_stat_get_xact_tuples_deleted('"FailureCounts"'::regclass) - before;
+END $$;
+SELECT cmp_ok(pg_temp.folded(600), '<=', 3 * 6000::bigint, 'of 6,000 counts not many more are folded');
+SELECT is((SELECT sum(records)::int FROM photoflow.failure_stats WHERE status = 'in progress'), 6000, 'and they are right');
 
 SELECT * FROM finish();
 SELECT photoflow.revoke_worker('pgtap_failure_worker') \g /dev/null
