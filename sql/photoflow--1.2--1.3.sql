@@ -226,6 +226,7 @@ CREATE FUNCTION photoflow.failure_worker()
 	LANGUAGE c STABLE PARALLEL SAFE
 	AS 'MODULE_PATHNAME', 'photoflow_failure_worker';
 REVOKE ALL ON FUNCTION photoflow.failure_worker() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION photoflow.failure_worker() TO @extowner@ WITH GRANT OPTION;
 COMMENT ON FUNCTION photoflow.failure_worker() IS
 'Returns true. Who may execute it is a retry worker: see grant_worker().';
 
@@ -690,7 +691,7 @@ CREATE OR REPLACE TRIGGER "PhotoflowFailurePolicies" AFTER INSERT OR UPDATE OR D
 $step$),
 
 (86, '1.3', 'attach', 'failure records keep their retries, leases and counts', $step$
-CREATE OR REPLACE TRIGGER "zz_PhotoflowFailureKeep" BEFORE INSERT OR UPDATE OF "Status", "ErrorMessage", "RetryCount", "LastRetryAt", "NextRetryAt",
+CREATE OR REPLACE TRIGGER "zz_PhotoflowFailureKeep" BEFORE INSERT OR UPDATE OF "Id", "EntityType", "Status", "ErrorMessage", "RetryCount", "LastRetryAt", "NextRetryAt",
 		"LeaseUntil", "ClaimToken", "ClaimedBy", "FinishedAt", "Fingerprint", "Occurrences", "LastFailedAt", "FirstError", "IsDeleted" ON {schema}."FailureRecords"
 	FOR EACH ROW EXECUTE FUNCTION photoflow.keep_failure();
 CREATE OR REPLACE TRIGGER "PhotoflowFailureCount" AFTER INSERT OR DELETE OR UPDATE OF "Status", "Severity", "IsDeleted" ON {schema}."FailureRecords"

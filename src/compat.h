@@ -71,6 +71,13 @@ typedef TU_UpdateIndexes UpdatedIndexes;
 	ExecInsertIndexTuples((target), (slot), (estate), (stays), false, NULL, NIL, (indexes) == TU_Summarizing)
 #endif
 
+/* heap_update() asserts that nobody asks it not to wait, and without assertions answers as table_tuple_update() promises */
+#ifdef USE_ASSERT_CHECKING
+#define UPDATES_MUST_WAIT true
+#else
+#define UPDATES_MUST_WAIT false
+#endif
+
 /* 16 let the actions of the JSON parser fail */
 #if PG_VERSION_NUM < 160000
 typedef void JsonActionResult;

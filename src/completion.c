@@ -132,7 +132,7 @@ Complete(Completions *work, Completion *one, const pg_uuid_t *org, CompletionAct
 		int			attempts = list_length(work->table->attempts);
 		FailureRow *row;
 
-		if (!FailureFetch(work->table, &one->id, org, true))
+		if (!FailureFetch(work->table, &one->id, org, work->waits))
 		{
 			one->whyNot = "PF005: no such record";
 			return;
@@ -155,15 +155,21 @@ void
 CompletionsDo(FunctionCallInfo fcinfo, Completions *work, const char *function, CompletionAction action)
 {
 	const pg_uuid_t *org = FailureScope(NULL, ACL_UPDATE);
+	const Completion *done = NULL;
 
 	InitMaterializedSRF(fcinfo, 0);
 	work->table = FailureOpen(function);
 	for (int i = 0; i < work->count; i++)
 	{
-		/* the same record again: a row cannot be changed twice by one command */
-		if (i > 0 && UuidEquals(&work->sorted[i]->id, &work->sorted[i - 1]->id))
-			CommandCounterIncrement();
-		Complete(work, work->sorted[i], org, action);
+		Completion *one = work->sorted[i];
+
+		/* the same record again, which is done with: a row cannot be changed twice by one command */
+		if (done && UuidEquals(&one->id, &done->id))
+			one->whyNot = "PF030: the claim is over, it was given before in this call";
+		else
+			Complete(work, one, org, action);
+		if (one->ok)
+			done = one;
 	}
 	FailureClose(work->table);
 }

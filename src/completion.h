@@ -32,6 +32,7 @@ typedef struct Completions
 	int			count;
 	Completion *all;			/* in the order they were given */
 	Completion **sorted;
+	bool		waits;			/* records get a place in the queue */
 	TimestampTz until;			/* of snooze */
 	int64		microseconds;	/* of extend and reschedule */
 	bool		hasRetryAfter;

@@ -118,6 +118,7 @@ extern void FailureTableInitialize(void);
 extern FailureTable *FailureOpen(const char *function);
 extern FailureTable *FailureOpenToRead(void);
 extern void FailureClose(FailureTable *table);
+extern void FailureRequireTable(Relation records);
 extern void FailureColumnsFind(Relation records, FailureColumns *columns);
 extern FailureRow *FailureRowMake(FailureTable *table, TupleTableSlot *slot);
 extern FailureRow FailureRowCopy(FailureTable *table, const FailureRow *row);
@@ -125,7 +126,7 @@ extern void FailureRowTake(FailureRow *row, const FailureColumns *columns, HeapT
 pg_noreturn extern void RefuseConcurrentUpdate(void);
 extern void RequireFailureTables(void);
 extern void FailureFetchEnd(FailureTable *table);
-extern bool FailureFetch(FailureTable *table, const pg_uuid_t *id, const pg_uuid_t *org, bool wait);
+extern bool FailureFetch(FailureTable *table, const pg_uuid_t *id, const pg_uuid_t *org, bool lock);
 
 static inline bool
 FailureIsNull(const FailureRow *row, FailureColumn column)
@@ -160,8 +161,10 @@ FailureClear(FailureRow *row, FailureColumn column)
 }
 
 /* --- failurewrite.c --- */
+extern TM_Result FailureLock(FailureTable *table, ItemPointer tid, bool wait);
 extern TM_Result FailureWrite(FailureTable *table, FailureRow *row, bool wait);
-extern bool FailureIsWriting(const pg_uuid_t *id);
+extern bool FailureIsWriting(const FailureRow *row);
+extern int	PinSearchPath(void);
 extern void FailureTablesFlush(FailureTable *table);
 extern Oid	FailureSideTableIfThere(const char *name);
 extern Oid	FailureSideTable(const char *name);
@@ -198,6 +201,7 @@ typedef struct DueScan
 	Relation	index;
 	struct IndexScanDescData *scan;
 	SnapshotData dirty;
+	uint64		generation;		/* of the marks, when it began */
 	TimestampTz from;			/* where it began */
 	TimestampTz mark;			/* nothing claimable before it */
 	bool		held;			/* the mark stays where it is */
@@ -211,11 +215,13 @@ extern void MarkKeep(const pg_uuid_t *org, uint32 typesHash, TimestampTz at, Tim
 					 bool fromStart);
 extern void MarkHold(TimestampTz place);
 extern void MarksForget(void);
+extern uint64 MarksGeneration(void);
 extern void DueScanBegin(DueScan *due, FailureTable *table, const pg_uuid_t *org, ArrayType *types);
 extern bool DueScanNext(DueScan *due);
 extern void DueScanDelayed(DueScan *due);
 extern void DueScanEnd(DueScan *due);
 extern int	DueOrganizations(FailureTable *table, int wanted, pg_uuid_t *orgs);
+extern void DueOrganizationServed(const pg_uuid_t *org);
 
 /* --- worker.c --- */
 extern bool IsFailureWorker(void);

@@ -79,7 +79,7 @@ ObeyOne(Order *order, const pg_uuid_t *id, const pg_uuid_t *org, bool *found)
 		int			attempts = list_length(order->table->attempts);
 		FailureRow *row;
 
-		*found = FailureFetch(order->table, id, org, true);
+		*found = FailureFetch(order->table, id, org, order->to == FAILURE_PENDING);
 		if (!*found)
 			return;
 		row = FailureRowMake(order->table, order->table->slot);

@@ -15,6 +15,7 @@
 
 /* so many organizations share one batch */
 #define ORGANIZATIONS_MOST 64
+#define ORGANIZATIONS_MORE 8
 
 /* an idle poller that has met a record which somebody holds comes back after */
 #define HELD_AGAIN USECS_PER_SEC
@@ -146,12 +147,15 @@ ClaimFairly(Claim *claim)
 
 	if (!SomethingIsDue(claim))
 		return;
-	count = DueOrganizations(claim->table, Min(claim->batch, ORGANIZATIONS_MOST), orgs);
+	/* some more than can be served, for those which turn out to have nothing */
+	count = DueOrganizations(claim->table, Min(claim->batch, ORGANIZATIONS_MOST - ORGANIZATIONS_MORE) + ORGANIZATIONS_MORE, orgs);
 	for (int i = 0; i < count && claim->claimed < claim->batch; i++)
 	{
 		int			left = claim->batch - claim->claimed;
+		int			others = Min(count - i, left);
 
-		ClaimFrom(claim, &orgs[i], (left + count - i - 1) / (count - i));
+		ClaimFrom(claim, &orgs[i], (left + others - 1) / others);
+		DueOrganizationServed(&orgs[i]);
 	}
 	if (claim->claimed < claim->batch)
 		ClaimFrom(claim, NULL, claim->batch - claim->claimed);

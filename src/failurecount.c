@@ -65,7 +65,8 @@ static int64 foldAfter = FOLD_AFTER;
 static void FillCount(void *state, int i, Datum *values, bool *nulls);
 static void InsertCounts(Relation relation, List *entries);
 static void AddToSum(HTAB *sums, const pg_uuid_t *org, int severity, int status, int64 records);
-static int	TakeEntries(Relation relation, HTAB *sums, int most);
+static int	TakeEntries(Relation relation, HTAB *sums, int most, bool all);
+static bool CountsAreRight(Relation relation, HTAB *counted);
 static List *SumsToEntries(HTAB *sums);
 static HTAB *MakeSums(void);
 static void Fold(Relation relation);
@@ -172,9 +173,27 @@ AddToSum(HTAB *sums, const pg_uuid_t *org, int severity, int status, int64 recor
 	sum->records = (found ? sum->records : 0) + records;
 }
 
-/* Delete the entries that the snapshot shows, and add them up; return how many. sums may be NULL. */
+static void
+AddEntry(HTAB *sums, TupleTableSlot *slot)
+{
+	pg_uuid_t  *org;
+	int			severity;
+	int64		records;
+
+	slot_getallattrs(slot);
+	org = DatumGetUUIDP(slot->tts_values[0]);
+	severity = DatumGetInt32(slot->tts_values[1]);
+	records = DatumGetInt64(slot->tts_values[4]);
+	AddToSum(sums, org, severity, slot->tts_isnull[2] ? FAILURE_NONE : DatumGetInt32(slot->tts_values[2]), -records);
+	AddToSum(sums, org, severity, slot->tts_isnull[3] ? FAILURE_NONE : DatumGetInt32(slot->tts_values[3]), records);
+}
+
+/*
+ * Delete the entries that the snapshot shows, and add them up; return how many. sums may be NULL. What others have folded
+ * since is left out, or, where all are wanted, a serialization failure.
+ */
 static int
-TakeEntries(Relation relation, HTAB *sums, int most)
+TakeEntries(Relation relation, HTAB *sums, int most, bool all)
 {
 	TableScanDesc scan = table_beginscan(relation, GetActiveSnapshot(), 0, NULL);
 	TupleTableSlot *slot = table_slot_create(relation, NULL);
@@ -183,23 +202,18 @@ TakeEntries(Relation relation, HTAB *sums, int most)
 	while (taken < most && table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		TM_FailureData failure;
-		pg_uuid_t  *org;
-		int			severity;
-		int64		records;
 
 		CHECK_FOR_INTERRUPTS();
 		if (table_tuple_delete(relation, &slot->tts_tid, GetCurrentCommandId(true), GetActiveSnapshot(), InvalidSnapshot, false,
 							   &failure, false) != TM_Ok)
-			continue;			/* somebody else's, or our own of this very command */
-		taken++;
-		if (sums == NULL)
+		{
+			if (all)
+				RefuseConcurrentUpdate();
 			continue;
-		slot_getallattrs(slot);
-		org = DatumGetUUIDP(slot->tts_values[0]);
-		severity = DatumGetInt32(slot->tts_values[1]);
-		records = DatumGetInt64(slot->tts_values[4]);
-		AddToSum(sums, org, severity, slot->tts_isnull[2] ? FAILURE_NONE : DatumGetInt32(slot->tts_values[2]), -records);
-		AddToSum(sums, org, severity, slot->tts_isnull[3] ? FAILURE_NONE : DatumGetInt32(slot->tts_values[3]), records);
+		}
+		taken++;
+		if (sums)
+			AddEntry(sums, slot);
 	}
 	ExecDropSingleTupleTableSlot(slot);
 	table_endscan(scan);
@@ -233,25 +247,31 @@ SumsToEntries(HTAB *sums)
 static void
 Fold(Relation relation)
 {
-	TableScanDesc scan = table_beginscan(relation, GetActiveSnapshot(), 0, NULL);
+	TableScanDesc scan;
 	TupleTableSlot *slot = table_slot_create(relation, NULL);
 	int			seen = 0;
 	HTAB	   *sums;
 	List	   *entries;
 
+	/* a trigger's snapshot is its statement's: what that has folded before is there no more */
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	scan = table_beginscan(relation, GetActiveSnapshot(), 0, NULL);
 	while (seen < FOLD_LEAST && table_scan_getnextslot(scan, ForwardScanDirection, slot))
 		seen++;
 	ExecDropSingleTupleTableSlot(slot);
 	table_endscan(scan);
 	foldAfter = Max(FOLD_AFTER, (int64) RelationGetNumberOfBlocks(relation) * ENTRIES_A_PAGE);
-	if (seen < FOLD_LEAST)
-		return;
-	sums = MakeSums();
-	(void) TakeEntries(relation, sums, FOLD_MOST);
-	entries = SumsToEntries(sums);
-	if (entries != NIL)
-		MultiInsert(relation, list_length(entries), FillCount, entries);
-	foldAfter = Max(foldAfter, list_length(entries));
+	if (seen == FOLD_LEAST)
+	{
+		sums = MakeSums();
+		(void) TakeEntries(relation, sums, FOLD_MOST, false);
+		entries = SumsToEntries(sums);
+		if (entries != NIL)
+			MultiInsert(relation, list_length(entries), FillCount, entries);
+		foldAfter = Max(foldAfter, list_length(entries));
+	}
+	PopActiveSnapshot();
 }
 
 /* Forget all counts, and all attempts: the records have been truncated. Under an active snapshot. */
@@ -264,19 +284,44 @@ FailureCountsEmpty(void)
 	{
 		Relation	relation = table_open(FailureSideTable(tables[i]), ShareUpdateExclusiveLock);
 
-		(void) TakeEntries(relation, NULL, PG_INT32_MAX);
+		(void) TakeEntries(relation, NULL, PG_INT32_MAX, true);
 		table_close(relation, NoLock);
 	}
 }
 
+/* Say whether the entries add up to what was counted; counted is used up. */
+static bool
+CountsAreRight(Relation relation, HTAB *counted)
+{
+	TableScanDesc scan = table_beginscan(relation, GetActiveSnapshot(), 0, NULL);
+	TupleTableSlot *slot = table_slot_create(relation, NULL);
+	HTAB	   *sums = MakeSums();
+	HASH_SEQ_STATUS status;
+	CountSum   *sum;
+	bool		right = true;
+
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+		AddEntry(sums, slot);
+	ExecDropSingleTupleTableSlot(slot);
+	table_endscan(scan);
+	hash_seq_init(&status, sums);
+	while ((sum = hash_seq_search(&status)) != NULL)
+		AddToSum(counted, &sum->key.org, sum->key.severity, sum->key.status, -sum->records);
+	hash_seq_init(&status, counted);
+	while ((sum = hash_seq_search(&status)) != NULL)
+		right = right && sum->records == 0;
+	return right;
+}
+
 /*
- * Count anew. What is deleted here and what is counted is what one snapshot shows: entries of transactions that it does not
+ * Count anew, where the counts are wrong. What is deleted here and what is counted is what one snapshot shows: entries of transactions that it does not
  * show are added to the result, as they are to the old entries.
  */
 PHOTOFLOW_FUNCTION(photoflow_recount_failures)
 {
 	Relation	relation;
 	List	   *entries = NIL;
+	HTAB	   *counted;
 	int64		total = 0;
 	uint64		rows;
 
@@ -286,7 +331,7 @@ PHOTOFLOW_FUNCTION(photoflow_recount_failures)
 	relation = table_open(FailureSideTable("FailureCounts"), ShareUpdateExclusiveLock);
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetTransactionSnapshot());
-	(void) TakeEntries(relation, NULL, PG_INT32_MAX);
+	counted = MakeSums();
 	rows = StoreRun(PLAN_FAILURE_COUNT_ALL, NULL, NULL);
 	for (uint64 i = 0; i < rows; i++)
 	{
@@ -296,9 +341,14 @@ PHOTOFLOW_FUNCTION(photoflow_recount_failures)
 			.records = DatumGetInt64(StoreDatum(i, 4))};
 		total += entry->records;
 		entries = lappend(entries, entry);
+		AddToSum(counted, &entry->org, entry->severity, entry->to, entry->records);
 	}
-	if (entries != NIL)
-		InsertCounts(relation, entries);
+	if (!CountsAreRight(relation, counted))
+	{
+		(void) TakeEntries(relation, NULL, PG_INT32_MAX, true);
+		if (entries != NIL)
+			InsertCounts(relation, entries);
+	}
 	PopActiveSnapshot();
 	table_close(relation, NoLock);
 	StoreEnd();

@@ -19,7 +19,7 @@ static TimestampTz NextRetry(const Completions *work, const FailureRow *row, con
 static void
 Extend(Completions *work, Completion *one, FailureRow *row)
 {
-	TimestampTz until = work->table->now + work->microseconds;
+	TimestampTz until = GetCurrentTimestamp() + work->microseconds;
 
 	if (FailureIsNull(row, FC_LEASE) || DatumGetTimestampTz(FailureValue(row, FC_LEASE)) < until)
 		FailureSet(row, FC_LEASE, TimestampTzGetDatum(until));
@@ -65,7 +65,7 @@ static void
 Snooze(Completions *work, Completion *one, FailureRow *row)
 {
 	FailureEndAttempt(work->table, row, "snoozed", (Datum) 0, false);
-	FailureRetryAt(row, work->until <= work->table->now ? FailureStamp() : work->until);
+	FailureRetryAt(row, work->until <= GetCurrentTimestamp() ? FailureStamp() : work->until);
 	FailureSet(row, FC_RETRIES, Int32GetDatum(Max(FailureInt(row, FC_RETRIES) - 1, 0)));
 }
 
@@ -102,6 +102,7 @@ PHOTOFLOW_FUNCTION(photoflow_snooze_failures)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("\"until\" must not be infinity"),
 				 errhint("To give a record up: abandon_failures(), or cancel_failures().")));
+	work.waits = true;
 	CompletionsDo(fcinfo, &work, "snooze_failures()", Snooze);
 	return CompletionsReturn(fcinfo, &work);
 }
@@ -116,6 +117,7 @@ PHOTOFLOW_FUNCTION(photoflow_reschedule_failures)
 	RequireNotNegative(fcinfo, 3, "retry_after", "Give a delay, or NULL for the one that the policy says.");
 	work.hasRetryAfter = !PG_ARGISNULL(3);
 	work.microseconds = work.hasRetryAfter ? IntervalMicroseconds(PG_GETARG_INTERVAL_P(3)) : 0;
+	work.waits = true;
 	CompletionsDo(fcinfo, &work, "reschedule_failures()", Reschedule);
 	for (int i = 0; i < work.count; i++)
 	{

@@ -27,7 +27,7 @@ static const struct
 	FailureColumn column;
 	const char *name;
 }			books[] = {
-	{FC_RETRIES, "RetryCount"}, {FC_LAST_RETRY, "LastRetryAt"}, {FC_LEASE, "LeaseUntil"}, {FC_TOKEN, "ClaimToken"},
+	{FC_ID, "Id"}, {FC_RETRIES, "RetryCount"}, {FC_LAST_RETRY, "LastRetryAt"}, {FC_LEASE, "LeaseUntil"}, {FC_TOKEN, "ClaimToken"},
 	{FC_WORKER, "ClaimedBy"}, {FC_FINISHED, "FinishedAt"}, {FC_FINGERPRINT, "Fingerprint"}, {FC_OCCURRENCES, "Occurrences"},
 	{FC_LAST_FAILED, "LastFailedAt"}, {FC_FIRST_ERROR, "FirstError"}
 };
@@ -37,9 +37,8 @@ static void RefuseMove(const FailureRow *row, int from, int to);
 static bool Differs(TupleDesc desc, const FailureRow *a, const FailureRow *b, FailureColumn column);
 static void KeepInserted(FailureRow *row);
 static void KeepUpdated(TriggerData *trigger, const FailureRow *before, FailureRow *row);
-static void KeepPlace(TriggerData *trigger, const FailureRow *before, FailureRow *row, bool revives);
-static void KeepMoved(TriggerData *trigger, const FailureRow *before, FailureRow *row);
-static void EndAttempt(const FailureRow *before, const char *outcome);
+static void KeepPlace(TriggerData *trigger, const FailureRow *before, FailureRow *row, bool appears);
+static void KeepMoved(const FailureRow *before, FailureRow *row);
 
 static void
 RefuseFailureBooks(const char *column)
@@ -119,22 +118,10 @@ KeepInserted(FailureRow *row)
 		FailureSet(row, FC_NEXT_RETRY, TimestampTzGetDatum(FailureStamp()));
 }
 
-/* Write the end of the attempt that the record was in. */
-static void
-EndAttempt(const FailureRow *before, const char *outcome)
-{
-	FailureTable side = {.now = GetCurrentTimestamp(), .context = CurrentMemoryContext};
-
-	FailureEndAttempt(&side, before, outcome, (Datum) 0, false);
-	FailureTablesFlush(&side);
-}
-
 /* A plain UPDATE has changed the status. */
 static void
-KeepMoved(TriggerData *trigger, const FailureRow *before, FailureRow *row)
+KeepMoved(const FailureRow *before, FailureRow *row)
 {
-	static const char *const outcomes[] = {[FAILURE_PENDING] = "failed", [FAILURE_ABANDONED] = "abandoned",
-		[FAILURE_CANCELLED] = "cancelled"};
 	int			from = FailureInt(before, FC_STATUS);
 	int			to = FailureInt(row, FC_STATUS);
 	const FailurePolicy *policy = FailurePolicyOf(row);
@@ -142,8 +129,6 @@ KeepMoved(TriggerData *trigger, const FailureRow *before, FailureRow *row)
 
 	if (!FailureMayMove(from, to))
 		RefuseMove(row, from, to);
-	if (from == FAILURE_IN_PROGRESS && to != FAILURE_RESOLVED)
-		EndAttempt(before, outcomes[to]);
 	if (to == FAILURE_IN_PROGRESS)
 	{
 		FailureTake(row, CStringGetTextDatum(GetUserNameFromId(GetUserId(), false)), now, policy->lease);
@@ -186,15 +171,15 @@ KeepUpdated(TriggerData *trigger, const FailureRow *before, FailureRow *row)
 			FailureSet(row, FC_NEXT_RETRY, TimestampTzGetDatum(FailureStamp()));
 		else
 			FailureSet(row, FC_NEXT_RETRY, FailureValue(before, FC_NEXT_RETRY));
-		KeepMoved(trigger, before, row);
+		KeepMoved(before, row);
 		return;
 	}
-	KeepPlace(trigger, before, row, revives);
+	KeepPlace(trigger, before, row, revives || Differs(desc, before, row, FC_ENTITY_TYPE));
 }
 
 /* The status stays; the place in the queue may be changed while the record waits. */
 static void
-KeepPlace(TriggerData *trigger, const FailureRow *before, FailureRow *row, bool revives)
+KeepPlace(TriggerData *trigger, const FailureRow *before, FailureRow *row, bool appears)
 {
 	int			status = FailureInt(row, FC_STATUS);
 	bool		moved = Differs(RelationGetDescr(trigger->tg_relation), before, row, FC_NEXT_RETRY);
@@ -207,8 +192,8 @@ KeepPlace(TriggerData *trigger, const FailureRow *before, FailureRow *row, bool 
 	if (FailureIsNull(row, FC_NEXT_RETRY) ||
 		(moved && DatumGetTimestampTz(FailureValue(row, FC_NEXT_RETRY)) <= GetCurrentTimestamp()))
 		FailureSet(row, FC_NEXT_RETRY, TimestampTzGetDatum(FailureStamp()));
-	else if (revives)
-		CacheInvalidateRelcache(trigger->tg_relation);	/* it comes back to where it was: all sessions forget their marks */
+	else if (appears)
+		CacheInvalidateRelcache(trigger->tg_relation);	/* where others may have passed it: all sessions forget their marks */
 }
 
 PHOTOFLOW_FUNCTION(photoflow_keep_failure)
@@ -222,6 +207,7 @@ PHOTOFLOW_FUNCTION(photoflow_keep_failure)
 	FailureRow	before;
 	FailureRow	row;
 
+	FailureRequireTable(trigger->tg_relation);
 	FailureColumnsFind(trigger->tg_relation, &columns);
 	FailureRowTake(&row, &columns, tuple, desc);
 	if (FailureIsNull(&row, FC_STATUS) || FailureIsNull(&row, FC_ENTITY_TYPE) || FailureIsNull(&row, FC_RETRIES) ||
@@ -234,7 +220,7 @@ PHOTOFLOW_FUNCTION(photoflow_keep_failure)
 		FailureRowTake(&before, &columns, trigger->tg_trigtuple, desc);
 		if (before.hadPlace)
 			MarkHold(before.placeBefore);
-		if (FailureIsWriting(DatumGetUUIDP(FailureValue(&row, FC_ID))))
+		if (FailureIsWriting(&row))
 			return PointerGetDatum(tuple);
 		KeepUpdated(trigger, &before, &row);
 	}

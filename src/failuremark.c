@@ -30,11 +30,12 @@
 #define MARK_LIFE (60 * USECS_PER_SEC)
 #define MARKS_MOST 4096
 
-/* For an organization (all zero: all of them) and a choice of entity types. */
+/* For an organization, or all of them, and a choice of entity types. */
 typedef struct MarkKey
 {
 	pg_uuid_t	org;
 	uint32		types;
+	bool		all;			/* of all organizations */
 } MarkKey;
 
 typedef struct Mark
@@ -46,6 +47,7 @@ typedef struct Mark
 } Mark;
 
 static HTAB *marks = NULL;
+static uint64 generation = 0;	/* grows when marks are forgotten */
 static TimestampTz lastNow = 0;
 static TimestampTz held = DT_NOEND; /* the first place that this transaction has changed */
 
@@ -65,9 +67,16 @@ EndTransaction(XactEvent event, void *arg)
 		held = DT_NOEND;
 }
 
+uint64
+MarksGeneration(void)
+{
+	return generation;
+}
+
 void
 MarksForget(void)
 {
+	generation++;
 	if (marks)
 		hash_destroy(marks);
 	marks = NULL;
@@ -87,6 +96,7 @@ FindMark(const pg_uuid_t *org, uint32 typesHash, HASHACTION action)
 		marks = hash_create("photoflow failure marks", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	}
 	memset(&key, 0, sizeof(key));
+	key.all = org == NULL;
 	if (org)
 		key.org = *org;
 	key.types = typesHash;

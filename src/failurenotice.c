@@ -14,59 +14,83 @@
 
 #include "failure.h"
 
-static void CountSlot(TupleTableSlot *slot, const FailureColumns *columns, pg_uuid_t *org, int *severity, int *status, bool *due);
-
-/* Read what is counted of a row; a deleted one is not there. */
-static void
-CountSlot(TupleTableSlot *slot, const FailureColumns *columns, pg_uuid_t *org, int *severity, int *status, bool *due)
+/* What is counted, and told, of one version of a row. */
+typedef struct Seen
 {
-	FailureRow	row = {.columns = columns};
+	FailureRow	row;
+	int			status;			/* of a deleted one: FAILURE_NONE */
+	int			severity;
+	bool		due;
+} Seen;
 
+static void
+SeeSlot(TupleTableSlot *slot, const FailureColumns *columns, Seen *seen)
+{
 	slot_getallattrs(slot);
-	row.values = slot->tts_values;
-	row.nulls = slot->tts_isnull;
-	*org = *DatumGetUUIDP(FailureValue(&row, FC_ORG));
-	*severity = FailureInt(&row, FC_SEVERITY);
-	*status = DatumGetBool(FailureValue(&row, FC_DELETED)) ? FAILURE_NONE : FailureInt(&row, FC_STATUS);
-	*due = *status == FAILURE_PENDING && !FailureIsNull(&row, FC_NEXT_RETRY) &&
-		DatumGetTimestampTz(FailureValue(&row, FC_NEXT_RETRY)) <= GetCurrentTimestamp();
+	seen->row.columns = columns;
+	seen->row.values = slot->tts_values;
+	seen->row.nulls = slot->tts_isnull;
+	seen->severity = FailureInt(&seen->row, FC_SEVERITY);
+	seen->status = DatumGetBool(FailureValue(&seen->row, FC_DELETED)) ? FAILURE_NONE : FailureInt(&seen->row, FC_STATUS);
+	seen->due = seen->status == FAILURE_PENDING && !FailureIsNull(&seen->row, FC_NEXT_RETRY) &&
+		DatumGetTimestampTz(FailureValue(&seen->row, FC_NEXT_RETRY)) <= GetCurrentTimestamp();
+}
+
+/* Write the end of the attempt that a plain UPDATE has taken the record out of; not before it is sure that it has. */
+static void
+NoteAttempt(FailureTable *side, const Seen *before, const Seen *after)
+{
+	static const char *const outcomes[FAILURE_STATUS_COUNT] = {[FAILURE_PENDING] = "failed", [FAILURE_ABANDONED] = "abandoned",
+		[FAILURE_CANCELLED] = "cancelled"};
+
+	if (before->status == FAILURE_IN_PROGRESS && after->status >= 0 && after->status < FAILURE_STATUS_COUNT &&
+		outcomes[after->status] && !FailureIsWriting(&after->row))
+		FailureEndAttempt(side, &before->row, outcomes[after->status], (Datum) 0, false);
+}
+
+static void
+NoteCount(FailureTable *side, const pg_uuid_t *org, const Seen *before, const Seen *after)
+{
+	if (before->severity == after->severity || before->status == FAILURE_NONE || after->status == FAILURE_NONE)
+		FailureCountAdd(side, org, after->status == FAILURE_NONE ? before->severity : after->severity, before->status, after->status);
+	else
+	{
+		FailureCountAdd(side, org, before->severity, before->status, FAILURE_NONE);
+		FailureCountAdd(side, org, after->severity, FAILURE_NONE, after->status);
+	}
 }
 
 PHOTOFLOW_FUNCTION(photoflow_count_failure)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
-	FailureTable side = {.context = CurrentMemoryContext};
+	FailureTable side = {.context = CurrentMemoryContext, .now = GetCurrentTimestamp()};
 	FailureColumns columns;
-	pg_uuid_t	org;
-	int			severity[2] = {0, 0};
-	int			status[2] = {FAILURE_NONE, FAILURE_NONE};
-	bool		due[2] = {false, false};
+	Seen		before = {.status = FAILURE_NONE};
+	Seen		after = {.status = FAILURE_NONE};
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"count_failure\" must be fired AFTER INSERT, UPDATE OR DELETE FOR EACH ROW")));
+	FailureRequireTable(trigger->tg_relation);
 	FailureColumnsFind(trigger->tg_relation, &columns);
 	if (!TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
-		CountSlot(trigger->tg_trigslot, &columns, &org, &severity[0], &status[0], &due[0]);
+		SeeSlot(trigger->tg_trigslot, &columns, &before);
 	if (!TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
-		CountSlot(TRIGGER_FIRED_BY_INSERT(trigger->tg_event) ? trigger->tg_trigslot : trigger->tg_newslot, &columns, &org,
-				  &severity[1], &status[1], &due[1]);
-	if (severity[0] == severity[1] || status[0] == FAILURE_NONE || status[1] == FAILURE_NONE)
-		FailureCountAdd(&side, &org, status[1] == FAILURE_NONE ? severity[0] : severity[1], status[0], status[1]);
-	else
-	{
-		FailureCountAdd(&side, &org, severity[0], status[0], FAILURE_NONE);
-		FailureCountAdd(&side, &org, severity[1], FAILURE_NONE, status[1]);
-	}
-	side.claimable = due[1] && !due[0];
+		SeeSlot(TRIGGER_FIRED_BY_INSERT(trigger->tg_event) ? trigger->tg_trigslot : trigger->tg_newslot, &columns, &after);
+	else if (!FailureIsNull(&before.row, FC_NEXT_RETRY))
+		MarkHold(DatumGetTimestampTz(FailureValue(&before.row, FC_NEXT_RETRY)));
+	NoteAttempt(&side, &before, &after);
+	NoteCount(&side, DatumGetUUIDP(FailureValue(before.row.values ? &before.row : &after.row, FC_ORG)), &before, &after);
+	side.claimable = after.due && !before.due;
 	FailureTablesFlush(&side);
 	return PointerGetDatum(NULL);
 }
 
 PHOTOFLOW_FUNCTION(photoflow_forget_failures)
 {
-	(void) RequireStatementTrigger(fcinfo, "forget_failures", TRIGGER_EVENT_AFTER, "AFTER TRUNCATE FOR EACH STATEMENT");
+	FailureRequireTable(RequireStatementTrigger(fcinfo, "forget_failures", TRIGGER_EVENT_AFTER,
+												"AFTER TRUNCATE FOR EACH STATEMENT")->tg_relation);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	FailureCountsEmpty();
 	PopActiveSnapshot();

@@ -16,6 +16,9 @@
 #include "store.h"
 #include "tenant.h"
 
+/* so many locks there are for all failures, that one who takes many does not fill the table of locks */
+#define FAILURE_LOCKS 1024
+
 /* What is the same failure; a Datum of 0 is NULL. */
 typedef struct FailureIdentity
 {
@@ -55,7 +58,7 @@ FindOpen(const FailureIdentity *identity, pg_uuid_t *found)
 	bool		any;
 
 	hash = HashText(HashText(HashText(hash, identity->entityType), identity->from), identity->to);
-	LockDatabaseObject(InstallationGet()->albums, hash, 3, ExclusiveLock);
+	LockDatabaseObject(InstallationGet()->albums, hash % FAILURE_LOCKS, 3, ExclusiveLock);
 	StoreBegin();
 	any = StoreRun(PLAN_FAILURE_OPEN, values, nulls) > 0;
 	if (any)
@@ -113,7 +116,7 @@ Bump(FunctionCallInfo fcinfo, const pg_uuid_t *id, int severity)
 	FailureTable *table = FailureOpen("record_failure()");
 	bool		bumped = false;
 
-	while (!bumped && FailureFetch(table, id, NULL, true))
+	while (!bumped && FailureFetch(table, id, NULL, false))
 	{
 		FailureRow *row = FailureRowMake(table, table->slot);
 

@@ -35,6 +35,9 @@
 /* so many dead rows of delayed records are walked over to tell an idle poller how long to sleep */
 #define DELAYED_LOOKED_AT 32
 
+/* whose turn was last */
+static pg_uuid_t turn;
+
 /* What is to be done with an entry. */
 typedef enum EntryVerdict
 {
@@ -48,6 +51,7 @@ static bool IsQueueIndex(Relation index, Relation records, bool byOrganization);
 static Relation OpenIndex(FailureTable *table, bool byOrganization);
 static bool IsWanted(const DueScan *due, Datum type);
 static EntryVerdict Judge(DueScan *due);
+static bool DiedJustNow(DueScan *due);
 static TimestampTz EntryPlace(const DueScan *due);
 static bool NextOrganization(FailureTable *table, Relation index, const pg_uuid_t *after, pg_uuid_t *org, TimestampTz *place);
 
@@ -95,6 +99,7 @@ DueScanBegin(DueScan *due, FailureTable *table, const pg_uuid_t *org, ArrayType 
 
 	memset(due, 0, sizeof(*due));
 	due->table = table;
+	due->generation = MarksGeneration();
 	due->org = org;
 	due->types = types;
 	due->typesHash = HashTypes(types);
@@ -142,7 +147,10 @@ DueScanNext(DueScan *due)
 		if (!due->held)
 			due->mark = place;
 		if (!index_fetch_heap(due->scan, due->table->slot))
-			continue;			/* dead */
+		{
+			due->held = due->held || DiedJustNow(due);
+			continue;
+		}
 		verdict = Judge(due);
 		if (verdict == ENTRY_PASSED)
 			continue;
@@ -151,6 +159,19 @@ DueScanNext(DueScan *due)
 			return true;
 	}
 	return false;
+}
+
+/*
+ * Say whether the dead row of an entry was alive when the scan began. Then the version that replaces it may have its entry where
+ * we have read already: the mark must not pass it.
+ */
+static bool
+DiedJustNow(DueScan *due)
+{
+	ItemPointerData tid = due->scan->xs_heaptid;
+	bool		again = false;
+
+	return table_index_fetch_tuple(due->scan->xs_heapfetch, &tid, GetActiveSnapshot(), due->table->slot, &again, NULL);
 }
 
 /* After DueScanNext() has found no other: see whether what is only delayed is still there; of a few, then take it on trust. */
@@ -222,7 +243,8 @@ DueScanEnd(DueScan *due)
 {
 	index_endscan(due->scan);
 	index_close(due->index, NoLock);
-	MarkKeep(due->org, due->typesHash, due->mark, due->table->now, due->leasedUntil, due->from == DT_NOBEGIN);
+	if (due->generation == MarksGeneration())
+		MarkKeep(due->org, due->typesHash, due->mark, due->table->now, due->leasedUntil, due->from == DT_NOBEGIN);
 }
 
 /* Find the first organization behind another (NULL: of all) that has open records, and where they begin. */
@@ -259,19 +281,17 @@ NextOrganization(FailureTable *table, Relation index, const pg_uuid_t *after, pg
 int
 DueOrganizations(FailureTable *table, int wanted, pg_uuid_t *orgs)
 {
-	static pg_uuid_t cursor;
 	static bool started = false;
 	Relation	index = OpenIndex(table, true);
-	const pg_uuid_t *behind = &cursor;
-	pg_uuid_t	first;
 	pg_uuid_t	org;
+	const pg_uuid_t *behind = &turn;
 	TimestampTz place;
 	bool		wrapped = false;
 	int			count = 0;
 
 	if (!started)
-		started = pg_strong_random(&cursor, sizeof(cursor));
-	first = org = cursor;
+		started = pg_strong_random(&turn, sizeof(turn));
+	org = turn;
 	for (int looks = 0; count < wanted && looks < wanted + ORGANIZATIONS_LOOKED_AT; looks++)
 	{
 		if (!NextOrganization(table, index, behind, &org, &place))
@@ -282,13 +302,21 @@ DueOrganizations(FailureTable *table, int wanted, pg_uuid_t *orgs)
 			behind = NULL;
 			continue;
 		}
-		if (wrapped && UuidCompare(&org, &first) > 0)
+		if (wrapped && UuidCompare(&org, &turn) > 0)
 			break;
-		cursor = org;
-		behind = &cursor;
+		behind = &org;
 		if (place <= table->now)
 			orgs[count++] = org;
 	}
 	index_close(index, NoLock);
+	if (count == 0)
+		turn = org;				/* all that were looked at have nothing: go on behind them */
 	return count;
+}
+
+/* The next claim begins behind this organization. */
+void
+DueOrganizationServed(const pg_uuid_t *org)
+{
+	turn = *org;
 }

@@ -13,7 +13,9 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "access/sysattr.h"
 #include "catalog/pg_am.h"
+#include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
@@ -26,14 +28,25 @@
 #include "failure.h"
 #include "store.h"
 
-static const char *const columnNames[FC_COUNT] = {
-	[FC_ID] = "Id", [FC_ORG] = "OrgId", [FC_ENTITY] = "EntityId", [FC_ENTITY_TYPE] = "EntityType", [FC_FROM] = "FromState",
-	[FC_TO] = "ToState", [FC_ERROR] = "ErrorMessage", [FC_SEVERITY] = "Severity", [FC_RETRIES] = "RetryCount",
-	[FC_LAST_RETRY] = "LastRetryAt", [FC_STATUS] = "Status", [FC_CREATED] = "CreatedAt", [FC_MODIFIED] = "ModifiedAt",
-	[FC_DELETED] = "IsDeleted", [FC_NEXT_RETRY] = "NextRetryAt", [FC_LEASE] = "LeaseUntil", [FC_TOKEN] = "ClaimToken",
-	[FC_WORKER] = "ClaimedBy", [FC_FINISHED] = "FinishedAt", [FC_MAX_RETRIES] = "MaxRetries", [FC_PAYLOAD] = "Payload",
-	[FC_FINGERPRINT] = "Fingerprint", [FC_OCCURRENCES] = "Occurrences", [FC_LAST_FAILED] = "LastFailedAt",
-	[FC_FIRST_ERROR] = "FirstError"
+static const struct
+{
+	const char *name;
+	Oid			type;
+	bool		isText;			/* or varchar */
+}			columnsKnown[FC_COUNT] = {
+	[FC_ID] = {"Id", UUIDOID, false}, [FC_ORG] = {"OrgId", UUIDOID, false},
+	[FC_ENTITY] = {"EntityId", UUIDOID, false}, [FC_ENTITY_TYPE] = {"EntityType", TEXTOID, true},
+	[FC_FROM] = {"FromState", TEXTOID, true}, [FC_TO] = {"ToState", TEXTOID, true},
+	[FC_ERROR] = {"ErrorMessage", TEXTOID, true}, [FC_SEVERITY] = {"Severity", INT4OID, false},
+	[FC_RETRIES] = {"RetryCount", INT4OID, false}, [FC_LAST_RETRY] = {"LastRetryAt", TIMESTAMPTZOID, false},
+	[FC_STATUS] = {"Status", INT4OID, false}, [FC_CREATED] = {"CreatedAt", TIMESTAMPTZOID, false},
+	[FC_MODIFIED] = {"ModifiedAt", TIMESTAMPTZOID, false}, [FC_DELETED] = {"IsDeleted", BOOLOID, false},
+	[FC_NEXT_RETRY] = {"NextRetryAt", TIMESTAMPTZOID, false}, [FC_LEASE] = {"LeaseUntil", TIMESTAMPTZOID, false},
+	[FC_TOKEN] = {"ClaimToken", INT8OID, false}, [FC_WORKER] = {"ClaimedBy", TEXTOID, true},
+	[FC_FINISHED] = {"FinishedAt", TIMESTAMPTZOID, false}, [FC_MAX_RETRIES] = {"MaxRetries", INT4OID, false},
+	[FC_PAYLOAD] = {"Payload", JSONBOID, false}, [FC_FINGERPRINT] = {"Fingerprint", TEXTOID, true},
+	[FC_OCCURRENCES] = {"Occurrences", INT4OID, false}, [FC_LAST_FAILED] = {"LastFailedAt", TIMESTAMPTZOID, false},
+	[FC_FIRST_ERROR] = {"FirstError", TEXTOID, true}
 };
 
 /* photoflow's own triggers on the table: their work is done here as well */
@@ -51,9 +64,10 @@ static struct
 
 static void ForgetTable(Datum arg, Oid relid);
 static void LookAtTable(Relation records);
-static bool IsPlain(Relation records);
+static bool IsPlain(Relation records, const FailureColumns *columns);
 static bool IsOurTrigger(const Trigger *trigger);
 static bool IndexesAreImmediate(Relation records);
+static bool KeysAreWritten(Relation records, const FailureColumns *columns);
 static Oid	FindKey(Relation records, AttrNumber id);
 static FailureTable *OpenTable(LOCKMODE mode);
 
@@ -66,11 +80,22 @@ FailureTableInitialize(void)
 static void
 ForgetTable(Datum arg, Oid relid)
 {
-	if (relid == InvalidOid || relid == kept.relation)
+	if (relid == InvalidOid || relid == kept.relation || !OidIsValid(kept.relation))
 	{
 		kept.relation = InvalidOid;
 		MarksForget();
 	}
+}
+
+/* Raise 39P01 unless a trigger is on the failure records of the installation: anybody may make a table with a trigger of ours. */
+void
+FailureRequireTable(Relation records)
+{
+	if (strcmp(RelationGetRelationName(records), "FailureRecords") != 0 || !InstallationOwnsTable(RelationGetRelid(records)))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("photoflow's triggers of failure records are for photoflow's table only"),
+				 errhint("SELECT photoflow.attach() puts them where they belong.")));
 }
 
 /* Find the columns; raise PF040 where the table is older than they are. */
@@ -84,12 +109,16 @@ FailureColumnsFind(Relation records, FailureColumns *columns)
 	}
 	for (int i = 0; i < FC_COUNT; i++)
 	{
-		columns->number[i] = get_attnum(RelationGetRelid(records), columnNames[i]);
-		if (columns->number[i] <= 0)
+		AttrNumber	number = get_attnum(RelationGetRelid(records), columnsKnown[i].name);
+		Oid			type = number > 0 ? TupleDescAttr(RelationGetDescr(records), number - 1)->atttypid : InvalidOid;
+
+		if (type != columnsKnown[i].type && !(columnsKnown[i].isText && type == VARCHAROID))
 			ereport(ERROR,
 					(errcode(ERRCODE_PF_TABLES_OUT_OF_DATE),
-					 errmsg("table \"%s\" has no column \"%s\" yet", RelationGetRelationName(records), columnNames[i]),
+					 number > 0 ? errmsg("column \"%s\" of \"%s\" has another type", columnsKnown[i].name, RelationGetRelationName(records)) :
+					 errmsg("table \"%s\" has no column \"%s\" yet", RelationGetRelationName(records), columnsKnown[i].name),
 					 errhint("Run CALL photoflow.migrate().")));
+		columns->number[i] = number;
 	}
 }
 
@@ -112,7 +141,7 @@ IsOurTrigger(const Trigger *trigger)
 
 /* Say whether nothing of a user's has to hear of an UPDATE, or to allow it. */
 static bool
-IsPlain(Relation records)
+IsPlain(Relation records, const FailureColumns *columns)
 {
 	TupleConstr *constraints = RelationGetDescr(records)->constr;
 	TriggerDesc *triggers = records->trigdesc;
@@ -123,7 +152,19 @@ IsPlain(Relation records)
 	for (int i = 0; triggers && i < triggers->numtriggers; i++)
 		if (!IsOurTrigger(&triggers->triggers[i]))
 			return false;
-	return IndexesAreImmediate(records);
+	return IndexesAreImmediate(records) && !KeysAreWritten(records, columns);
+}
+
+/* Say whether a key that a foreign key may refer to has a column that the queue writes. */
+static bool
+KeysAreWritten(Relation records, const FailureColumns *columns)
+{
+	Bitmapset  *keys = RelationGetIndexAttrBitmap(records, INDEX_ATTR_BITMAP_KEY);
+
+	for (int i = FC_ERROR; i < FC_COUNT; i++)
+		if (bms_is_member(columns->number[i] - FirstLowInvalidHeapAttributeNumber, keys))
+			return true;
+	return false;
 }
 
 /* What is checked later, or against other rows, is the executor's to do. */
@@ -177,8 +218,9 @@ LookAtTable(Relation records)
 
 	if (kept.relation == RelationGetRelid(records))
 		return;
+	AcceptInvalidationMessages();
 	FailureColumnsFind(records, &columns);
-	plain = IsPlain(records);
+	plain = IsPlain(records, &columns);
 	key = FindKey(records, columns.number[FC_ID]);
 	kept.columns = columns;
 	kept.plain = plain;

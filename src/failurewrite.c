@@ -46,12 +46,12 @@ static const PlainColumn attemptColumns[ATTEMPT_COLUMNS] = {
 static const FailureColumn writtenColumns[] = {FC_STATUS, FC_NEXT_RETRY, FC_LEASE, FC_TOKEN, FC_WORKER, FC_RETRIES, FC_LAST_RETRY,
 	FC_FINISHED, FC_ERROR, FC_FINGERPRINT, FC_FIRST_ERROR, FC_SEVERITY, FC_PAYLOAD, FC_OCCURRENCES, FC_LAST_FAILED, FC_MODIFIED};
 
-static const pg_uuid_t *writing = NULL;
+static const FailureRow *writing = NULL;
 
 static TM_Result UpdateTuple(FailureTable *table, FailureRow *row, bool wait);
-static TM_Result LockRow(FailureTable *table, FailureRow *row, bool wait);
 static TM_Result UpdateByPlan(FailureTable *table, FailureRow *row, bool wait);
 static void RunWrite(const FailureRow *row);
+static bool SameWord(const FailureRow *a, const FailureRow *b, FailureColumn column);
 static void NoteChange(FailureTable *table, const FailureRow *row);
 static Datum CopyText(Datum value);
 static void FillAttempt(void *state, int i, Datum *values, bool *nulls);
@@ -86,10 +86,12 @@ UpdateTuple(FailureTable *table, FailureRow *row, bool wait)
 	memcpy(slot->tts_values, row->values, sizeof(Datum) * columns);
 	memcpy(slot->tts_isnull, row->nulls, sizeof(bool) * columns);
 	ExecStoreVirtualTuple(slot);
+	if (!wait && UPDATES_MUST_WAIT && (result = FailureLock(table, &row->tid, false)) != TM_Ok)
+		return result;
 	result = table_tuple_update(table->records, &row->tid, slot, GetCurrentCommandId(true), GetActiveSnapshot(), InvalidSnapshot,
-								wait, &failure, &mode, &indexes);
+								wait || UPDATES_MUST_WAIT, &failure, &mode, &indexes);
 	/* who does not wait is told of any lock, also of our own, and of one that a foreign key takes */
-	if (result == TM_BeingModified && !wait && LockRow(table, row, false) == TM_Ok)
+	if (result == TM_BeingModified && !wait && FailureLock(table, &row->tid, false) == TM_Ok)
 		result = table_tuple_update(table->records, &row->tid, slot, GetCurrentCommandId(true), GetActiveSnapshot(), InvalidSnapshot,
 									true, &failure, &mode, &indexes);
 	if (result != TM_Ok || !IndexesAreUpdated(indexes))
@@ -110,24 +112,24 @@ UpdateTuple(FailureTable *table, FailureRow *row, bool wait)
 }
 
 /* Lock a row as an UPDATE does that leaves its key alone. The table's slot has it then. */
-static TM_Result
-LockRow(FailureTable *table, FailureRow *row, bool wait)
+TM_Result
+FailureLock(FailureTable *table, ItemPointer tid, bool wait)
 {
 	TM_FailureData failure;
 
-	return table_tuple_lock(table->records, &row->tid, GetActiveSnapshot(), table->slot, GetCurrentCommandId(true),
+	return table_tuple_lock(table->records, tid, GetActiveSnapshot(), table->slot, GetCurrentCommandId(true),
 							LockTupleNoKeyExclusive, wait ? LockWaitBlock : LockWaitSkip, 0, &failure);
 }
 
 static TM_Result
 UpdateByPlan(FailureTable *table, FailureRow *row, bool wait)
 {
-	const pg_uuid_t *outer = writing;
-	TM_Result	result = LockRow(table, row, wait);
+	const FailureRow *outer = writing;
+	TM_Result	result = FailureLock(table, &row->tid, wait);
 
 	if (result != TM_Ok)
 		return result;
-	writing = DatumGetUUIDP(FailureValue(row, FC_ID));
+	writing = row;
 	PG_TRY();
 	{
 		RunWrite(row);
@@ -140,12 +142,27 @@ UpdateByPlan(FailureTable *table, FailureRow *row, bool wait)
 	return TM_Ok;
 }
 
+/*
+ * Let names in a user's triggers mean what their owner sees, until AtEOXact_GUC(): they run in his name, and a worker could
+ * put something of his own in their way.
+ */
+int
+PinSearchPath(void)
+{
+	int			level = NewGUCNestLevel();
+	const char *path = psprintf("pg_catalog, %s, pg_temp", quote_identifier(NameStr(InstallationGet()->schema)));
+
+	(void) set_config_option("search_path", path, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	return level;
+}
+
 static void
 RunWrite(const FailureRow *row)
 {
 	Datum		values[lengthof(writtenColumns) + 2] = {FailureValue(row, FC_ORG), FailureValue(row, FC_ID)};
 	char		nulls[lengthof(writtenColumns) + 3];
 	TenantScope scope;
+	int			level;
 
 	memset(nulls, ' ', sizeof(nulls));
 	for (size_t i = 0; i < lengthof(writtenColumns); i++)
@@ -154,6 +171,7 @@ RunWrite(const FailureRow *row)
 		nulls[i + 2] = FailureIsNull(row, writtenColumns[i]) ? 'n' : ' ';
 	}
 	TenantEnter(&scope, DatumGetUUIDP(values[0]));
+	level = PinSearchPath();
 	StoreBegin();
 	if (StoreRun(PLAN_FAILURE_WRITE, values, nulls) != 1)
 		ereport(ERROR,
@@ -161,14 +179,24 @@ RunWrite(const FailureRow *row)
 				 errmsg("failure record %s could not be changed", UuidText(DatumGetUUIDP(values[1]))),
 				 errhint("A BEFORE UPDATE trigger or a policy on \"FailureRecords\" keeps it.")));
 	StoreEnd();
+	AtEOXact_GUC(true, level);
 	TenantLeave(&scope);
 }
 
-/* Say whether the UPDATE of this record is ours. */
-bool
-FailureIsWriting(const pg_uuid_t *id)
+static bool
+SameWord(const FailureRow *a, const FailureRow *b, FailureColumn column)
 {
-	return writing && UuidEquals(writing, id);
+	return FailureIsNull(a, column) == FailureIsNull(b, column) &&
+		(FailureIsNull(a, column) || FailureValue(a, column) == FailureValue(b, column));
+}
+
+/* Say whether this is the row that an UPDATE of ours makes; a user's trigger may make another of it meanwhile. */
+bool
+FailureIsWriting(const FailureRow *row)
+{
+	return writing && UuidEquals(DatumGetUUIDP(FailureValue(writing, FC_ID)), DatumGetUUIDP(FailureValue(row, FC_ID))) &&
+		SameWord(writing, row, FC_STATUS) && SameWord(writing, row, FC_TOKEN) && SameWord(writing, row, FC_NEXT_RETRY) &&
+		SameWord(writing, row, FC_LEASE) && SameWord(writing, row, FC_RETRIES);
 }
 
 /* Keep the mark where others may need it, the counts right, and listeners awake. */
@@ -264,13 +292,16 @@ FailureSideInsert(int plan, const Datum *values, const bool *nulls, int columns)
 {
 	char		spiNulls[ATTEMPT_COLUMNS + 1];
 	TenantScope scope;
+	int			level;
 
 	for (int i = 0; i < columns; i++)
 		spiNulls[i] = nulls[i] ? 'n' : ' ';
 	TenantEnter(&scope, DatumGetUUIDP(values[0]));
+	level = PinSearchPath();
 	StoreBegin();
 	(void) StoreRun((StorePlan) plan, values, spiNulls);
 	StoreEnd();
+	AtEOXact_GUC(true, level);
 	TenantLeave(&scope);
 }
 

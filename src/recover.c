@@ -49,7 +49,7 @@ ReadRecovery(Recovery *recovery, const pg_uuid_t *org)
 	FailureTable *table = FailureOpen("recover()");
 	FailureRow *row;
 
-	if (!FailureFetch(table, &recovery->id, org, true))
+	if (!FailureFetch(table, &recovery->id, org, false))
 		RefuseMissingRows("FailureRecord", "failure record", &recovery->id, 1);
 	row = FailureRowMake(table, table->slot);
 	recovery->org = *DatumGetUUIDP(FailureValue(row, FC_ORG));
@@ -83,15 +83,18 @@ TakeAlbumBack(const Recovery *recovery, bool *already)
 	TenantScope scope;
 	Oid			user;
 	int			context;
+	int			level;
 	const char *whyNot;
 
 	GetUserIdAndSecContext(&user, &context);
+	TenantEnter(&scope, &recovery->org);
+	level = PinSearchPath();
 	if (forDatabase)
 		SetUserIdAndSecContext(InstallationGet()->owner, context | SECURITY_LOCAL_USERID_CHANGE);
-	TenantEnter(&scope, &recovery->org);
 	whyNot = RollbackTo(&recovery->entity, recovery->from, recovery->to, already);
-	TenantLeave(&scope);
 	SetUserIdAndSecContext(user, context);
+	AtEOXact_GUC(true, level);
+	TenantLeave(&scope);
 	return whyNot;
 }
 
@@ -102,7 +105,7 @@ ResolveRecovered(const Recovery *recovery)
 	FailureTable *table = FailureOpen("recover()");
 	bool		resolved = false;
 
-	while (!resolved && FailureFetch(table, &recovery->id, &recovery->org, true))
+	while (!resolved && FailureFetch(table, &recovery->id, &recovery->org, false))
 	{
 		FailureRow *row = FailureRowMake(table, table->slot);
 
