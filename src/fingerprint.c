@@ -22,14 +22,14 @@
 
 static bool IsWordByte(unsigned char c);
 static int	WordLength(const char *text, int length);
-static int	QuotedLength(const char *text, int length);
+static int	QuotedLength(const char *text, int length, bool inWord);
 static void AppendWord(StringInfo out, const char *word, int length);
 static int	IdLength(const char *text, int length);
 
 static bool
 IsWordByte(unsigned char c)
 {
-	return IS_HIGHBIT_SET(c) || isalnum(c) || strchr("_/\\-.:", c) != NULL;
+	return IS_HIGHBIT_SET(c) || isalnum(c) || strchr("_/\\-.:?&=%~@+", c) != NULL;
 }
 
 static int
@@ -42,10 +42,12 @@ WordLength(const char *text, int length)
 	return n;
 }
 
-/* Return the length of what is quoted here, with its quotes; 0 where nothing is. */
+/* Return the length of what is quoted here, with its quotes; 0 where nothing is, as in the middle of a word. */
 static int
-QuotedLength(const char *text, int length)
+QuotedLength(const char *text, int length, bool inWord)
 {
+	if (inWord)
+		return 0;
 	if (text[0] != '\'' && text[0] != '"' && text[0] != '`')
 		return 0;
 	for (int n = 1; n < Min(length, QUOTED_LONGEST) && text[n] != '\n'; n++)
@@ -82,6 +84,9 @@ AppendWord(StringInfo out, const char *word, int length)
 	if (length > 1 && (memchr(word, '/', length) || memchr(word, '\\', length)))
 	{
 		appendStringInfoString(out, "<path>");
+		/* a full stop or a colon behind it is not part of it */
+		if (strchr(".:?", word[length - 1]))
+			appendStringInfoChar(out, word[length - 1]);
 		return;
 	}
 	for (int i = 0; i < length;)
@@ -112,7 +117,7 @@ ErrorNormalise(const char *message, int length)
 	for (int i = 0; i < end;)
 	{
 		int			word = WordLength(message + i, end - i);
-		int			quoted = word > 0 ? 0 : QuotedLength(message + i, end - i);
+		int			quoted = word > 0 ? 0 : QuotedLength(message + i, end - i, i > 0 && isalpha((unsigned char) message[i - 1]));
 
 		if (word > 0)
 			AppendWord(&out, message + i, word);
