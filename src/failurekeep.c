@@ -113,7 +113,11 @@ KeepInserted(FailureRow *row)
 	else
 		FailureClear(row, FC_FINGERPRINT);
 	if (status != FAILURE_PENDING && status != FAILURE_IN_PROGRESS)
+	{
 		FailureClear(row, FC_NEXT_RETRY);
+		if (FailureIsNull(row, FC_FINISHED))
+			FailureSet(row, FC_FINISHED, TimestampTzGetDatum(GetCurrentTimestamp()));
+	}
 	else if (FailureIsNull(row, FC_NEXT_RETRY) || DatumGetTimestampTz(FailureValue(row, FC_NEXT_RETRY)) <= GetCurrentTimestamp())
 		FailureSet(row, FC_NEXT_RETRY, TimestampTzGetDatum(FailureStamp()));
 }

@@ -13,6 +13,8 @@
 #include "utils/snapmgr.h"
 
 #include "failure.h"
+#include "store.h"
+#include "tenant.h"
 
 /* What is counted, and told, of one version of a row. */
 typedef struct Seen
@@ -48,6 +50,22 @@ NoteAttempt(FailureTable *side, const Seen *before, const Seen *after)
 		FailureEndAttempt(side, &before->row, outcomes[after->status], (Datum) 0, false);
 }
 
+/* A record that is really gone takes its attempts with it. */
+static void
+ForgetAttempts(const FailureRow *row)
+{
+	Datum		values[2] = {FailureValue(row, FC_ORG), FailureValue(row, FC_ID)};
+	TenantScope scope;
+
+	if (DatumGetInt64(FailureValue(row, FC_TOKEN)) == 0)
+		return;
+	TenantEnter(&scope, DatumGetUUIDP(values[0]));
+	StoreBegin();
+	(void) StoreRun(PLAN_FAILURE_ATTEMPTS_GONE, values, NULL);
+	StoreEnd();
+	TenantLeave(&scope);
+}
+
 static void
 NoteCount(FailureTable *side, const pg_uuid_t *org, const Seen *before, const Seen *after)
 {
@@ -80,7 +98,10 @@ PHOTOFLOW_FUNCTION(photoflow_count_failure)
 		SeeSlot(TRIGGER_FIRED_BY_INSERT(trigger->tg_event) ? trigger->tg_trigslot : trigger->tg_newslot, &columns, &after);
 	else if (!FailureIsNull(&before.row, FC_NEXT_RETRY))
 		MarkHold(DatumGetTimestampTz(FailureValue(&before.row, FC_NEXT_RETRY)));
-	NoteAttempt(&side, &before, &after);
+	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
+		ForgetAttempts(&before.row);
+	else
+		NoteAttempt(&side, &before, &after);
 	NoteCount(&side, DatumGetUUIDP(FailureValue(before.row.values ? &before.row : &after.row, FC_ORG)), &before, &after);
 	side.claimable = after.due && !before.due;
 	FailureTablesFlush(&side);

@@ -494,6 +494,9 @@ STORE_PLAN(PLAN_FAILURE_ATTEMPT_ADD, STORE_BOOKS,
 		   "INSERT INTO {FailureAttempts} ([OrgId], [FailureId], [Attempt], [Worker], [StartedAt], [FinishedAt], [Outcome],"
 		   " [ErrorMessage]) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
 		   UUIDOID, UUIDOID, INT8OID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TEXTOID, TEXTOID)
+STORE_PLAN(PLAN_FAILURE_ATTEMPTS_GONE, STORE_BOOKS,
+		   "DELETE FROM {FailureAttempts} WHERE [OrgId] == $1 AND [FailureId] == $2",
+		   UUIDOID, UUIDOID)
 STORE_PLAN(PLAN_FAILURE_COUNT_ADD, STORE_BOOKS,
 		   "INSERT INTO {FailureCounts} ([OrgId], [Severity], [FromStatus], [ToStatus], [Records]) VALUES ($1, $2, $3, $4, $5)",
 		   UUIDOID, INT4OID, INT4OID, INT4OID, INT8OID)

@@ -146,11 +146,12 @@ sub dump_of
 	return $stdout;
 }
 
-# Every table of the user and how many rows it has, of all organizations.
+# Every table of the user and how many rows it has, of all organizations; of counts, which may be added up at any time, what they come to.
 sub rows
 {
 	my ($database) = @_;
-	return split /\n/, $node->safe_psql($database, q{SELECT t.oid::regclass::text COLLATE "C", (xpath('/row/c/text()', query_to_xml(format('SELECT count(*) AS c FROM ONLY %s', t.oid::regclass), false, true, '')))[1]
+	return split /\n/, $node->safe_psql($database, q{SELECT t.oid::regclass::text COLLATE "C",
+			(xpath('/row/c/text()', query_to_xml(format('SELECT %s AS c FROM ONLY %s', CASE WHEN t.relname = 'FailureCounts' THEN 'sum("Records")' ELSE 'count(*)' END, t.oid::regclass), false, true, '')))[1]
 		FROM pg_class t WHERE t.relkind = 'r' AND t.relnamespace IN (SELECT oid FROM pg_namespace WHERE nspname IN ('public')) ORDER BY 1});
 }
 

@@ -64,7 +64,8 @@ foreach my $who ('app', 'desk')
 		q{photoflow.set_token_key('0123456789abcdef0123456789abcdef')}, q{photoflow.add_token_key('0123456789abcdef0123456789abcdef', 'k')}, q{photoflow.drop_token_key('k')}, 'photoflow.drop_token_key(NULL)',
 		'photoflow.token_key_ids()', q{photoflow.protect_table('public."Albums"')}, qq{photoflow.grant_app('$who')}, qq{photoflow.grant_app('$who', true)}, q{photoflow.grant_app('other')},
 		qq{photoflow.revoke_app('$who')}, 'photoflow.check_tenancy()', q{photoflow.find_public_url('x')}, 'photoflow.event_channel()', 'photoflow.unfixed_cves()',
-		qq{photoflow.preload_statement('$who')}, 'photoflow.preload_libraries()', qq{photoflow.set_retention('$org', '1 day')}, qq{photoflow.set_legal_hold('$org', false)}, 'photoflow.adopt_deletions(1)', 'photoflow.list_retention()')
+		qq{photoflow.preload_statement('$who')}, 'photoflow.preload_libraries()', qq{photoflow.set_retention('$org', '1 day')}, qq{photoflow.set_legal_hold('$org', false)}, 'photoflow.adopt_deletions(1)', 'photoflow.list_retention()',
+		qq{photoflow.grant_worker('$who')}, qq{photoflow.revoke_worker('$who')}, 'photoflow.failure_worker()', q{photoflow.set_failure_policy('Album', '1 s')}, 'photoflow.recount_failures()', 'photoflow.queue_failures(1)')
 	{
 		is(refusal('studio', "SELECT $call", $who), '42501', "$who: it may not call $call");
 	}
@@ -79,7 +80,7 @@ foreach my $who ('app', 'desk')
 		next if $who eq 'desk' && $table =~ /Albums|PhotoProcs/;
 		is(refusal('studio', "$me DELETE FROM $table", $who), '42501', "$who: nor delete from $table");
 	}
-	foreach my $table ('"__PhotoflowMigrations"', '"DeletionReasons"', '"PurgeReceipts"', '"RetentionRules"')
+	foreach my $table ('"__PhotoflowMigrations"', '"DeletionReasons"', '"PurgeReceipts"', '"RetentionRules"', '"FailureAttempts"', '"FailureCounts"', '"FailurePolicies"')
 	{
 		is(refusal('studio', "$me SELECT * FROM $table", $who), '42501', "$who: nor read $table");
 		is(refusal('studio', "$me DELETE FROM $table", $who), '42501', "$who: nor delete from $table");
@@ -100,19 +101,19 @@ is(as('app', $me . 'SELECT "HashedPassword" FROM "Albums" LIMIT 1'), '', 'who wa
 is(refusal('studio', $me . 'SELECT "HashedPassword" FROM "Albums"', 'desk'), '42501', 'who was given what an application needs does not');
 as('studio', q{SELECT photoflow.grant_app('desk', true)});
 is(as('desk', $me . 'SELECT count("HashedPassword") FROM "Albums"'), 0, 'unless it is asked for');
-# all functions there are: an application may call those it needs, triggers and conditions, and no others
+# all functions there are: an application may call those it needs, triggers and conditions, and no others; whoever may call failure_worker() is a worker, which the owner need not be
 is($node->safe_psql('studio', q{SELECT string_agg(p.proname, ' ' ORDER BY p.proname COLLATE "C") FROM pg_proc p WHERE p.pronamespace = 'photoflow'::regnamespace
 	AND p.prorettype <> 'trigger'::regtype AND NOT has_function_privilege('desk', p.oid, 'EXECUTE')}),
-	'add_token_key adopt_deletions attach check_tenancy create_audit_partitions create_tables detach drop_token_key event_channel find_public_url grant_app list_retention migrate migrate_albums migration_plan migration_steps'
-	. ' preload_libraries preload_statement protect_table publish_workflow purge revoke_app set_legal_hold set_retention set_token_key status token_key_ids unfixed_cves', 'these functions are the owner\'s, and no others');
-is($node->safe_psql('studio', q{SELECT count(*) FROM pg_proc p WHERE p.pronamespace = 'photoflow'::regnamespace AND NOT has_function_privilege('studio', p.oid, 'EXECUTE')}), 0, 'who may call them all');
+	'add_token_key adopt_deletions attach check_tenancy create_audit_partitions create_tables detach drop_token_key event_channel failure_worker find_public_url grant_app grant_worker list_retention migrate migrate_albums migration_plan migration_steps'
+	. ' preload_libraries preload_statement protect_table publish_workflow purge queue_failures recount_failures revoke_app revoke_worker set_failure_policy set_legal_hold set_retention set_token_key status token_key_ids unfixed_cves', 'these functions are the owner\'s, and no others');
+is($node->safe_psql('studio', q{SELECT string_agg(p.proname, ' ') FROM pg_proc p WHERE p.pronamespace = 'photoflow'::regnamespace AND NOT has_function_privilege('studio', p.oid, 'EXECUTE')}), 'failure_worker', 'who may call them all');
 is(refusal('studio', $me . fire(6), 'other'), '42501', 'who may not update albums may not fire');
 as('studio', q{SELECT photoflow.revoke_app('desk')});
 is(refusal('studio', $me . fire(6), 'desk'), '42501', 'nor may an application that has lost its rights');
 is(refusal('studio', $me . 'SELECT count("Id") FROM "Albums"', 'desk'), '42501', 'which sees no album either');
 # functions that are triggers do nothing when they are called or attached elsewhere
 foreach my $function ('tenant_fill', 'tenant_keep', 'initial_state', 'refuse_state_change', 'collect_transition', 'write_transitions', 'keep_workflow', 'workflow_changed',
-	'tenant_require', 'secrets_changed', 'mark_deletion', 'collect_deletion', 'cascade_deletion')
+	'tenant_require', 'secrets_changed', 'mark_deletion', 'collect_deletion', 'cascade_deletion', 'keep_failure', 'count_failure', 'forget_failures', 'failure_policies_changed')
 {
 	is(refusal('studio', "SELECT photoflow.$function()", 'app'), '39P01', "$function() is not called directly");
 }

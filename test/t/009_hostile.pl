@@ -133,10 +133,10 @@ zero('other rows updated in a join', qq{WITH u AS (UPDATE "PhotoProcs" p SET "So
 # Writing
 foreach my $login (@logins)
 {
-	run($login, q{UPDATE "Albums" SET "Name" = 'taken'; UPDATE "PhotoProcs" SET "FileName" = 'taken'; UPDATE "PublicUrls" SET "Url" = 'taken'; UPDATE "FailureRecords" SET "Status" = 9; COMMIT});
+	run($login, q{UPDATE "Albums" SET "Name" = 'taken'; UPDATE "PhotoProcs" SET "FileName" = 'taken'; UPDATE "PublicUrls" SET "Url" = 'taken'; UPDATE "FailureRecords" SET "Severity" = 9; COMMIT});
 }
 is(alone('postgres', q{SELECT (SELECT count(*) FROM "Albums" WHERE "Name" = 'taken'), (SELECT count(*) FROM "PhotoProcs" WHERE "FileName" = 'taken'),
-	(SELECT count(*) FROM "PublicUrls" WHERE "Url" = 'taken'), (SELECT count(*) FROM "FailureRecords" WHERE "Status" = 9)}), '2|2|1|1', 'an UPDATE without WHERE takes the rows of one organization');
+	(SELECT count(*) FROM "PublicUrls" WHERE "Url" = 'taken'), (SELECT count(*) FROM "FailureRecords" WHERE "Severity" = 9)}), '2|2|1|1', 'an UPDATE without WHERE takes the rows of one organization');
 is(alone('postgres', q{SELECT (SELECT count(*) FROM "Albums" WHERE "Name" LIKE 'Osaka%'), (SELECT count(*) FROM "PhotoProcs" WHERE "FileName" LIKE 'Osaka%'),
 	(SELECT count(*) FROM "PublicUrls" WHERE "Url" LIKE '%Osaka%')}), '2|2|1', 'and leaves the other\'s as they are');
 alone('postgres', q{UPDATE "Albums" SET "Name" = 'Kyoto' WHERE "Name" = 'taken'; UPDATE "PhotoProcs" SET "FileName" = 'Kyoto.jpg' WHERE "FileName" = 'taken'; UPDATE "PublicUrls" SET "Url" = 'https://example.com/Kyoto' WHERE "Url" = 'taken'});
