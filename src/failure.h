@@ -92,6 +92,7 @@ typedef struct FailureTable
 	List	   *attempts;
 	List	   *counts;
 	bool		claimable;		/* something became claimable now */
+	bool		migrates;		/* "ModifiedAt" stays: nobody has changed a record */
 } FailureTable;
 
 /* --- failurestate.c: pure --- */
@@ -182,6 +183,7 @@ extern void FailureRetryAt(FailureRow *row, TimestampTz when);
 extern void FailureFinish(FailureRow *row, int status, TimestampTz now);
 extern void FailureRequeue(FailureRow *row);
 extern void FailureReplaceError(FailureRow *row, Datum message, TimestampTz now);
+extern void FailureComplete(FailureRow *row);
 extern bool FailureIsExhausted(const FailureRow *row, const FailurePolicy *policy);
 extern const FailurePolicy *FailurePolicyOf(const FailureRow *row);
 extern void FailureEndAttempt(FailureTable *table, const FailureRow *row, const char *outcome, Datum error, bool hasError);

@@ -192,6 +192,8 @@ KeepPlace(TriggerData *trigger, const FailureRow *before, FailureRow *row, bool 
 		RefuseFailureBooks("NextRetryAt");
 	if (status != FAILURE_PENDING && status != FAILURE_IN_PROGRESS)
 		return;
+	if (FailureIsNull(row, FC_NEXT_RETRY))
+		FailureComplete(row);
 	/* a time that has passed would lie before the marks of those who claim */
 	if (FailureIsNull(row, FC_NEXT_RETRY) ||
 		(moved && DatumGetTimestampTz(FailureValue(row, FC_NEXT_RETRY)) <= GetCurrentTimestamp()))

@@ -93,6 +93,16 @@ FailureReplaceError(FailureRow *row, Datum message, TimestampTz now)
 	FailureSet(row, FC_LAST_FAILED, TimestampTzGetDatum(now));
 }
 
+/* Give a record of before the queue what the others have from the beginning. */
+void
+FailureComplete(FailureRow *row)
+{
+	if (FailureIsNull(row, FC_LAST_FAILED))
+		FailureSet(row, FC_LAST_FAILED, FailureValue(row, FC_MODIFIED));
+	if (FailureIsNull(row, FC_FINGERPRINT) && !FailureIsNull(row, FC_ERROR))
+		FailureSet(row, FC_FINGERPRINT, ErrorFingerprint(FailureValue(row, FC_ERROR)));
+}
+
 /* Return when a record in progress may be claimed by another: a little after its lease. One without a lease is nobody's. */
 TimestampTz
 LeaseEnd(const FailureRow *row)

@@ -101,6 +101,7 @@ QueueOf(const pg_uuid_t *org, int64 room)
 		ids[i] = *StoreUuid(i, 1);
 	SPI_freetuptable(SPI_tuptable);
 	table = FailureOpen("queue_failures()");
+	table->migrates = true;
 	for (uint64 i = 0; i < count; i++)
 	{
 		FailureRow *row;
@@ -113,10 +114,7 @@ QueueOf(const pg_uuid_t *org, int64 room)
 		FailureSet(row, FC_NEXT_RETRY, TimestampTzGetDatum(FailureStamp()));
 		if (row->statusBefore == FAILURE_IN_PROGRESS && FailureIsNull(row, FC_LEASE))
 			FailureSet(row, FC_LEASE, TimestampTzGetDatum(table->now + FailurePolicyOf(row)->lease));
-		if (FailureIsNull(row, FC_LAST_FAILED))
-			FailureSet(row, FC_LAST_FAILED, FailureValue(row, FC_MODIFIED));
-		if (!FailureIsNull(row, FC_ERROR))
-			FailureSet(row, FC_FINGERPRINT, ErrorFingerprint(FailureValue(row, FC_ERROR)));
+		FailureComplete(row);
 		queued += FailureWrite(table, row, true) == TM_Ok;
 	}
 	FailureClose(table);

@@ -64,7 +64,8 @@ FailureWrite(FailureTable *table, FailureRow *row, bool wait)
 	MemoryContext caller = MemoryContextSwitchTo(table->rowContext);
 	TM_Result	result;
 
-	FailureSet(row, FC_MODIFIED, TimestampTzGetDatum(table->now));
+	if (!table->migrates)
+		FailureSet(row, FC_MODIFIED, TimestampTzGetDatum(table->now));
 	result = table->plain ? UpdateTuple(table, row, wait) : UpdateByPlan(table, row, wait);
 	MemoryContextSwitchTo(caller);
 	if (result == TM_Ok)

@@ -133,7 +133,8 @@ sub look_past_none
 	ask(q{INSERT INTO ledger.producing VALUES ('slow'), ('locks'), } . join ', ', map { "('fickle $_')" } @fickle);
 	ask(qq{INSERT INTO "FailureRecords" ("OrgId", "EntityId", "EntityType", "FromState", "ToState") SELECT ('{$org[0],$org[1],$org[2]}'::uuid[])[1 + n % 3], md5('quick ' || n)::uuid, 'Quick', 'a', 'b' FROM generate_series(1, 3000) n});
 	put_back_after_a_wait();
-	%sessions = ((map { ("steady $_" => ['retry', "CALL ledger.work_steadily('steady $_')"]) } 1 .. 3), 'steady desk' => ['desk', "SET photoflow.org_id = '$org[2]'", "CALL ledger.work_steadily('steady desk')"],
+	my %ways = (1 => 'NULL, false', 2 => 'NULL, true', 3 => "'{Quick,none}', false");    # each remembers by its own
+	%sessions = ((map { ("steady $_" => ['retry', "CALL ledger.work_steadily('steady $_', $ways{$_})"]) } keys %ways), 'steady desk' => ['desk', "SET photoflow.org_id = '$org[2]'", "CALL ledger.work_steadily('steady desk', NULL, true)"],
 		(map { ("fickle $_" => [$_ % 2 ? 'retry' : 'studio', "CALL ledger.waver('fickle $_', $_)"]) } @fickle), 'slow' => ['studio', "CALL ledger.record_slowly('slow', '$org[1]')"], 'locks' => ['desk', "SET photoflow.org_id = '$org[2]'", "CALL ledger.lock('locks', '$org[2]')"]);
 	run_sessions();
 	wrong('nothing is left that was held while others looked', q{SELECT "Status", "OrgId", "NextRetryAt" FROM "FailureRecords" WHERE "EntityType" = 'Quick' AND "Status" <> 2});
@@ -395,14 +396,14 @@ BEGIN
 END $$;
 
 -- completes all that it claims, long before its time
-CREATE PROCEDURE ledger.work_steadily(me text) LANGUAGE plpgsql AS $$
+CREATE PROCEDURE ledger.work_steadily(me text, types text[], fair boolean) LANGUAGE plpgsql AS $$
 DECLARE
 	held uuid[]; tokens bigint[];
 	idle int := 0;
 BEGIN
 	LOOP
 		WITH c AS (INSERT INTO ledger.claims SELECT f.id, f.claim_token, me, f.lease_until - interval '1 hour', f.lease_until
-				FROM photoflow.claim_failures(me, 5, '1 hour', CASE WHEN random() < 0.2 THEN ARRAY['Quick', 'none'] END, fair => random() < 0.5) f RETURNING id, token)
+				FROM photoflow.claim_failures(me, 5, '1 hour', types, fair => fair) f RETURNING id, token)
 		SELECT array_agg(id), array_agg(token) INTO held, tokens FROM c;
 		COMMIT;
 		IF held IS NULL THEN
