@@ -64,7 +64,10 @@ Apply(Order *order, FailureRow *row)
 	if (row->statusBefore == FAILURE_IN_PROGRESS)
 		FailureEndAttempt(order->table, row, order->outcome, order->reason, order->hasReason);
 	if (order->to == FAILURE_PENDING)
+	{
+		FailureComplete(row);
 		FailureRequeue(row);
+	}
 	else
 		FailureFinish(row, order->to, order->table->now);
 	if (order->hasReason)

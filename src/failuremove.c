@@ -99,6 +99,9 @@ FailureComplete(FailureRow *row)
 {
 	if (FailureIsNull(row, FC_LAST_FAILED))
 		FailureSet(row, FC_LAST_FAILED, FailureValue(row, FC_MODIFIED));
+	/* an old worker has it: until now leases were no matter of the database's */
+	if (FailureInt(row, FC_STATUS) == FAILURE_IN_PROGRESS && FailureIsNull(row, FC_LEASE))
+		FailureSet(row, FC_LEASE, TimestampTzGetDatum(GetCurrentTimestamp() + FailurePolicyOf(row)->lease));
 	if (FailureIsNull(row, FC_FINGERPRINT) && !FailureIsNull(row, FC_ERROR))
 		FailureSet(row, FC_FINGERPRINT, ErrorFingerprint(FailureValue(row, FC_ERROR)));
 }

@@ -190,6 +190,7 @@ PHOTOFLOW_FUNCTION(photoflow_set_failure_policy)
 				 errmsg("\"max_retries\" must not be negative"),
 				 errhint("Give how often to retry, or NULL for %d times.", usual.maxRetries)));
 	RequirePositive(fcinfo, 4, "lease", "Give how long a worker may hold a record, or NULL for 5 minutes.");
+	(void) FailureSideTable("FailurePolicies");
 	for (int i = 0; i < 5; i++)
 	{
 		values[i] = PG_GETARG_DATUM(i);

@@ -14,7 +14,7 @@
 #include "tenant.h"
 
 static Datum StatusText(int status);
-static int64 QueueOf(const pg_uuid_t *org, int64 room);
+static int64 QueueOf(const pg_uuid_t *org, int64 room, uint64 *seen);
 
 static Datum
 StatusText(int status)
@@ -87,9 +87,9 @@ PHOTOFLOW_FUNCTION(photoflow_failure_attempts)
 	return (Datum) 0;
 }
 
-/* Give open records of an organization their place; return how many. In the SPI context. */
+/* Give open records of an organization their place; return how many. seen: how many had none. In the SPI context. */
 static int64
-QueueOf(const pg_uuid_t *org, int64 room)
+QueueOf(const pg_uuid_t *org, int64 room, uint64 *seen)
 {
 	Datum		values[2] = {UUIDPGetDatum(org), Int64GetDatum(room)};
 	uint64		count = StoreRun(PLAN_FAILURES_UNQUEUED, values, NULL);
@@ -99,6 +99,7 @@ QueueOf(const pg_uuid_t *org, int64 room)
 
 	for (uint64 i = 0; i < count; i++)
 		ids[i] = *StoreUuid(i, 1);
+	*seen = count;
 	SPI_freetuptable(SPI_tuptable);
 	table = FailureOpen("queue_failures()");
 	table->migrates = true;
@@ -112,8 +113,6 @@ QueueOf(const pg_uuid_t *org, int64 room)
 		if (row->hadPlace || (row->statusBefore != FAILURE_PENDING && row->statusBefore != FAILURE_IN_PROGRESS))
 			continue;
 		FailureSet(row, FC_NEXT_RETRY, TimestampTzGetDatum(FailureStamp()));
-		if (row->statusBefore == FAILURE_IN_PROGRESS && FailureIsNull(row, FC_LEASE))
-			FailureSet(row, FC_LEASE, TimestampTzGetDatum(table->now + FailurePolicyOf(row)->lease));
 		FailureComplete(row);
 		queued += FailureWrite(table, row, true) == TM_Ok;
 	}
@@ -145,7 +144,14 @@ PHOTOFLOW_FUNCTION(photoflow_queue_failures)
 	for (int i = 0; i < count; i++)
 		orgs[i] = *StoreUuid(i, 1);
 	for (int i = 0; i < count && queued < batch; i++)
-		queued += QueueOf(&orgs[i], batch - queued);
+	{
+		uint64		seen;
+
+		/* somebody may have finished what was seen: that is not the end */
+		do
+			queued += QueueOf(&orgs[i], batch - queued, &seen);
+		while (seen > 0 && queued < batch);
+	}
 	StoreEnd();
 	PG_RETURN_INT64(queued);
 }
