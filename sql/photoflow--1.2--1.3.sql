@@ -93,7 +93,7 @@ CREATE FUNCTION photoflow.requeue_failures(ids uuid[])
 REVOKE ALL ON FUNCTION photoflow.requeue_failures(uuid[]) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION photoflow.requeue_failures(uuid[]) TO PUBLIC;
 COMMENT ON FUNCTION photoflow.requeue_failures(uuid[]) IS
-'Makes waiting, abandoned and cancelled records due now, with all their retries; who holds one finds his claim lost. One of which there is an open record of the same failure by now is left. Returns how many; records in another status are left. Errors: PF005 ids that are not there (DETAIL names them), PF010 neither tenant nor worker.';
+'Makes waiting, abandoned and cancelled records due now, with all their retries; one that somebody holds is left. One of which there is an open record of the same failure by now is left. Returns how many; records in another status are left. Errors: PF005 ids that are not there (DETAIL names them), PF010 neither tenant nor worker.';
 
 CREATE FUNCTION photoflow.requeue_failures(fingerprint text)
 	RETURNS int
@@ -129,7 +129,7 @@ CREATE FUNCTION photoflow.recover(failure_id uuid)
 REVOKE ALL ON FUNCTION photoflow.recover(uuid) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION photoflow.recover(uuid) TO PUBLIC;
 COMMENT ON FUNCTION photoflow.recover(uuid) IS
-'Takes the album of a failure record back to the record''s FromState, by the machine''s rules, and resolves the record. Returns recovered, already in <state>, already resolved, or not recovered: and why; then nothing has changed. A worker acts for the database (any role); an application in its own role. Errors: PF005 no such record, PF010 neither tenant nor worker.';
+'Takes the album of a failure record back to the record''s FromState, by the machine''s rules, and resolves the record. Returns recovered, already in <state>, already resolved, or not recovered: and why; then nothing has changed. A worker acts for the database (any role); an application in its own role. Errors: PF004 somebody has finished the record meanwhile, PF005 no such record, PF010 neither tenant nor worker.';
 
 -- Reports
 
@@ -694,7 +694,7 @@ $step$),
 CREATE OR REPLACE TRIGGER "zz_PhotoflowFailureKeep" BEFORE INSERT OR UPDATE OF "Id", "EntityType", "Status", "ErrorMessage", "RetryCount", "LastRetryAt", "NextRetryAt",
 		"LeaseUntil", "ClaimToken", "ClaimedBy", "FinishedAt", "Fingerprint", "Occurrences", "LastFailedAt", "FirstError", "IsDeleted" ON {schema}."FailureRecords"
 	FOR EACH ROW EXECUTE FUNCTION photoflow.keep_failure();
-CREATE OR REPLACE TRIGGER "PhotoflowFailureCount" AFTER INSERT OR DELETE OR UPDATE OF "Status", "Severity", "IsDeleted" ON {schema}."FailureRecords"
+CREATE OR REPLACE TRIGGER "PhotoflowFailureCount" AFTER INSERT OR DELETE OR UPDATE ON {schema}."FailureRecords"
 	FOR EACH ROW EXECUTE FUNCTION photoflow.count_failure();
 CREATE OR REPLACE TRIGGER "PhotoflowFailureForget" AFTER TRUNCATE ON {schema}."FailureRecords"
 	FOR EACH STATEMENT EXECUTE FUNCTION photoflow.forget_failures();

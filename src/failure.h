@@ -165,8 +165,13 @@ FailureClear(FailureRow *row, FailureColumn column)
 extern TM_Result FailureLock(FailureTable *table, ItemPointer tid, bool wait);
 extern TM_Result FailureWrite(FailureTable *table, FailureRow *row, bool wait);
 extern bool FailureIsWriting(const FailureRow *row);
+extern bool FailurePassWriting(const FailureRow *row);
 extern int	PinSearchPath(void);
 extern void FailureTablesFlush(FailureTable *table);
+
+/* --- failureattempt.c --- */
+extern void FailureEndAttempt(FailureTable *table, const FailureRow *row, const char *outcome, Datum error, bool hasError);
+extern void FailureAttemptsWrite(List *attempts);
 extern Oid	FailureSideTableIfThere(const char *name);
 extern Oid	FailureSideTable(const char *name);
 extern void FailureSideInsert(int plan, const Datum *values, const bool *nulls, int columns);
@@ -186,7 +191,6 @@ extern void FailureReplaceError(FailureRow *row, Datum message, TimestampTz now)
 extern void FailureComplete(FailureRow *row);
 extern bool FailureIsExhausted(const FailureRow *row, const FailurePolicy *policy);
 extern const FailurePolicy *FailurePolicyOf(const FailureRow *row);
-extern void FailureEndAttempt(FailureTable *table, const FailureRow *row, const char *outcome, Datum error, bool hasError);
 extern TimestampTz FailureStamp(void);
 extern TimestampTz LeaseEnd(const FailureRow *row);
 

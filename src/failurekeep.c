@@ -37,7 +37,8 @@ static void RefuseMove(const FailureRow *row, int from, int to);
 static bool Differs(TupleDesc desc, const FailureRow *a, const FailureRow *b, FailureColumn column);
 static void KeepInserted(FailureRow *row);
 static void KeepUpdated(TriggerData *trigger, const FailureRow *before, FailureRow *row);
-static void KeepPlace(TriggerData *trigger, const FailureRow *before, FailureRow *row, bool appears);
+static void KeepMovedPlace(TupleDesc desc, const FailureRow *before, FailureRow *row);
+static void KeepPlace(TupleDesc desc, const FailureRow *before, FailureRow *row);
 static void KeepMoved(const FailureRow *before, FailureRow *row);
 
 static void
@@ -156,7 +157,8 @@ static void
 KeepUpdated(TriggerData *trigger, const FailureRow *before, FailureRow *row)
 {
 	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
-	bool		revives = DatumGetBool(FailureValue(before, FC_DELETED)) && !DatumGetBool(FailureValue(row, FC_DELETED));
+	bool		appears = (DatumGetBool(FailureValue(before, FC_DELETED)) && !DatumGetBool(FailureValue(row, FC_DELETED))) ||
+		Differs(desc, before, row, FC_ENTITY_TYPE);
 
 	for (size_t i = 0; i < lengthof(books); i++)
 		if (Differs(desc, before, row, books[i].column))
@@ -170,23 +172,36 @@ KeepUpdated(TriggerData *trigger, const FailureRow *before, FailureRow *row)
 			FailureSet(row, FC_FINGERPRINT, ErrorFingerprint(FailureValue(row, FC_ERROR)));
 	}
 	if (FailureInt(before, FC_STATUS) != FailureInt(row, FC_STATUS))
-	{
-		if (FailureIsNull(before, FC_NEXT_RETRY))
-			FailureSet(row, FC_NEXT_RETRY, TimestampTzGetDatum(FailureStamp()));
-		else
-			FailureSet(row, FC_NEXT_RETRY, FailureValue(before, FC_NEXT_RETRY));
-		KeepMoved(before, row);
-		return;
-	}
-	KeepPlace(trigger, before, row, revives || Differs(desc, before, row, FC_ENTITY_TYPE));
+		KeepMovedPlace(desc, before, row);
+	else
+		KeepPlace(desc, before, row);
+	/* where others may have passed it: all sessions forget their marks */
+	if (appears && !FailureIsNull(row, FC_NEXT_RETRY))
+		CacheInvalidateRelcache(trigger->tg_relation);
+}
+
+/* The status has changed, and the place in the queue with it; the time that a waiting record is given is taken. */
+static void
+KeepMovedPlace(TupleDesc desc, const FailureRow *before, FailureRow *row)
+{
+	bool		given = Differs(desc, before, row, FC_NEXT_RETRY) && !FailureIsNull(row, FC_NEXT_RETRY);
+	TimestampTz time = given ? DatumGetTimestampTz(FailureValue(row, FC_NEXT_RETRY)) : 0;
+
+	if (given && FailureInt(row, FC_STATUS) != FAILURE_PENDING)
+		RefuseFailureBooks("NextRetryAt");
+	FailureSet(row, FC_NEXT_RETRY, FailureIsNull(before, FC_NEXT_RETRY) ? TimestampTzGetDatum(FailureStamp()) :
+			   FailureValue(before, FC_NEXT_RETRY));
+	KeepMoved(before, row);
+	if (given)
+		FailureRetryAt(row, time > GetCurrentTimestamp() ? time : FailureStamp());
 }
 
 /* The status stays; the place in the queue may be changed while the record waits. */
 static void
-KeepPlace(TriggerData *trigger, const FailureRow *before, FailureRow *row, bool appears)
+KeepPlace(TupleDesc desc, const FailureRow *before, FailureRow *row)
 {
 	int			status = FailureInt(row, FC_STATUS);
-	bool		moved = Differs(RelationGetDescr(trigger->tg_relation), before, row, FC_NEXT_RETRY);
+	bool		moved = Differs(desc, before, row, FC_NEXT_RETRY);
 
 	if (moved && (status != FAILURE_PENDING || FailureIsNull(row, FC_NEXT_RETRY)))
 		RefuseFailureBooks("NextRetryAt");
@@ -198,8 +213,6 @@ KeepPlace(TriggerData *trigger, const FailureRow *before, FailureRow *row, bool 
 	if (FailureIsNull(row, FC_NEXT_RETRY) ||
 		(moved && DatumGetTimestampTz(FailureValue(row, FC_NEXT_RETRY)) <= GetCurrentTimestamp()))
 		FailureSet(row, FC_NEXT_RETRY, TimestampTzGetDatum(FailureStamp()));
-	else if (appears)
-		CacheInvalidateRelcache(trigger->tg_relation);	/* where others may have passed it: all sessions forget their marks */
 }
 
 PHOTOFLOW_FUNCTION(photoflow_keep_failure)
@@ -226,7 +239,7 @@ PHOTOFLOW_FUNCTION(photoflow_keep_failure)
 		FailureRowTake(&before, &columns, trigger->tg_trigtuple, desc);
 		if (before.hadPlace)
 			MarkHold(before.placeBefore);
-		if (FailureIsWriting(&row))
+		if (FailurePassWriting(&row))
 			return PointerGetDatum(tuple);
 		KeepUpdated(trigger, &before, &row);
 	}

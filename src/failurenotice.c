@@ -1,8 +1,8 @@
 /*
  * failurenotice.c: what others hear of failure records: the counts, and who waits for work.
  *
- *     CREATE TRIGGER "PhotoflowFailureCount" AFTER INSERT OR DELETE OR UPDATE OF "Status", "Severity", "IsDeleted"
- *         ON "FailureRecords" FOR EACH ROW EXECUTE FUNCTION photoflow.count_failure()
+ *     CREATE TRIGGER "PhotoflowFailureCount" AFTER INSERT OR DELETE OR UPDATE ON "FailureRecords"
+ *         FOR EACH ROW EXECUTE FUNCTION photoflow.count_failure()
  *     CREATE TRIGGER "PhotoflowFailureForget" AFTER TRUNCATE ON "FailureRecords"
  *         FOR EACH STATEMENT EXECUTE FUNCTION photoflow.forget_failures()
  */
@@ -96,7 +96,8 @@ PHOTOFLOW_FUNCTION(photoflow_count_failure)
 		SeeSlot(trigger->tg_trigslot, &columns, &before);
 	if (!TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
 		SeeSlot(TRIGGER_FIRED_BY_INSERT(trigger->tg_event) ? trigger->tg_trigslot : trigger->tg_newslot, &columns, &after);
-	else if (!FailureIsNull(&before.row, FC_NEXT_RETRY))
+	/* MERGE names no column when it deletes, so that keep_failure() has not been there */
+	if (before.row.values && !FailureIsNull(&before.row, FC_NEXT_RETRY))
 		MarkHold(DatumGetTimestampTz(FailureValue(&before.row, FC_NEXT_RETRY)));
 	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
 		ForgetAttempts(&before.row);

@@ -193,6 +193,9 @@ PHOTOFLOW_FUNCTION(photoflow_set_failure_policy)
 	(void) FailureSideTable("FailurePolicies");
 	for (int i = 0; i < 5; i++)
 	{
+		/* one that is too long is refused here, not at each claim */
+		if (i != 0 && i != 3 && !PG_ARGISNULL(i))
+			(void) IntervalMicroseconds(PG_GETARG_INTERVAL_P(i));
 		values[i] = PG_GETARG_DATUM(i);
 		nulls[i] = PG_ARGISNULL(i) ? 'n' : ' ';
 	}

@@ -26,7 +26,9 @@ static Oid	marker = InvalidOid;
 
 static void ForgetMarker(Datum arg, int cacheid, uint32 hash);
 static Oid	FindMarker(void);
-static void ChangeMarker(FunctionCallInfo fcinfo, const char *statement, const char *query);
+static List *MarkerOwner(void);
+static List *MarkerGrantors(Oid role);
+static void ChangeMarker(FunctionCallInfo fcinfo, const char *statement, bool grants, const char *query);
 
 void
 FailureWorkerInitialize(void)
@@ -90,26 +92,54 @@ PHOTOFLOW_FUNCTION(photoflow_failure_worker)
 	PG_RETURN_BOOL(true);
 }
 
-/* Run a statement on the marker in its owner's name, for the owner of the tables; a superuser's query is run after it. */
+/* $1: the marker, $2: the role */
+static const char *const grantorsQuery =
+	"SELECT DISTINCT a.grantor FROM pg_proc p, aclexplode(p.proacl) a WHERE p.oid = $1 AND a.grantee = $2";
+
+/* Who owns the marker grants the privilege. */
+static List *
+MarkerOwner(void)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(FindMarker()));
+	Oid			owner = ((Form_pg_proc) GETSTRUCT(tuple))->proowner;
+
+	ReleaseSysCache(tuple);
+	return list_make1_oid(owner);
+}
+
+/* Who has granted it takes it back: after a restore, or a GRANT by hand, that is not only who owns the marker. */
+static List *
+MarkerGrantors(Oid role)
+{
+	Oid			types[2] = {OIDOID, OIDOID};
+	Datum		values[2] = {ObjectIdGetDatum(FindMarker()), ObjectIdGetDatum(role)};
+	uint64		count = RunSteps(grantorsQuery, 2, types, values);
+	List	   *grantors = NIL;
+
+	for (uint64 i = 0; i < count; i++)
+		grantors = lappend_oid(grantors, DatumGetObjectId(StoreDatum(i, 1)));
+	return grantors;
+}
+
+/* Run a statement on the marker in the name of who grants it, for the owner of the tables; a superuser's query is run after it. */
 static void
-ChangeMarker(FunctionCallInfo fcinfo, const char *statement, const char *query)
+ChangeMarker(FunctionCallInfo fcinfo, const char *statement, bool grants, const char *query)
 {
 	StepScope	scope;
 	char	   *role;
-	HeapTuple	tuple;
-	Oid			owner;
+	ListCell   *cell;
 
 	RequireArgument(fcinfo, 0, "worker_role", "Give the name of a role.");
 	StoreBegin();
 	EnterSteps(&scope, GetUserId());
 	RequireTargetOwner(FindInstalledTarget());
 	role = pstrdup(quote_identifier(GetUserNameFromId(PG_GETARG_OID(0), false)));
-	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(FindMarker()));
-	owner = ((Form_pg_proc) GETSTRUCT(tuple))->proowner;
-	ReleaseSysCache(tuple);
-	SetUserIdAndSecContext(owner, scope.context | SECURITY_LOCAL_USERID_CHANGE);
-	(void) RunSteps(psprintf(statement, role), 0, NULL, NULL);
-	SetUserIdAndSecContext(scope.user, scope.context);
+	foreach(cell, grants ? MarkerOwner() : MarkerGrantors(PG_GETARG_OID(0)))
+	{
+		SetUserIdAndSecContext(lfirst_oid(cell), scope.context | SECURITY_LOCAL_USERID_CHANGE);
+		(void) RunSteps(psprintf(statement, role), 0, NULL, NULL);
+		SetUserIdAndSecContext(scope.user, scope.context);
+	}
 	PreloadFor(role, query);
 	LeaveSteps(&scope);
 	StoreEnd();
@@ -117,12 +147,12 @@ ChangeMarker(FunctionCallInfo fcinfo, const char *statement, const char *query)
 
 PHOTOFLOW_FUNCTION(photoflow_grant_worker)
 {
-	ChangeMarker(fcinfo, "GRANT EXECUTE ON FUNCTION photoflow.failure_worker() TO %s", preloadStatement);
+	ChangeMarker(fcinfo, "GRANT EXECUTE ON FUNCTION photoflow.failure_worker() TO %s", true, preloadStatement);
 	PG_RETURN_VOID();
 }
 
 PHOTOFLOW_FUNCTION(photoflow_revoke_worker)
 {
-	ChangeMarker(fcinfo, "REVOKE EXECUTE ON FUNCTION photoflow.failure_worker() FROM %s", unloadStatement);
+	ChangeMarker(fcinfo, "REVOKE EXECUTE ON FUNCTION photoflow.failure_worker() FROM %s", false, unloadStatement);
 	PG_RETURN_VOID();
 }
