@@ -84,7 +84,7 @@ CREATE FUNCTION photoflow.abandon_failures(fingerprint text, reason text DEFAULT
 REVOKE ALL ON FUNCTION photoflow.abandon_failures(text, text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION photoflow.abandon_failures(text, text) TO PUBLIC;
 COMMENT ON FUNCTION photoflow.abandon_failures(text, text) IS
-'Gives up on open records: all that have this fingerprint (failure_groups). reason becomes their message. Returns how many. Errors: PF010 neither tenant nor worker.';
+'Gives up on open records: all that have this fingerprint (failure_groups). reason becomes their message. Returns how many. Errors: 22023 an array, PF010 neither tenant nor worker.';
 
 CREATE FUNCTION photoflow.requeue_failures(ids uuid[])
 	RETURNS int
@@ -102,7 +102,7 @@ CREATE FUNCTION photoflow.requeue_failures(fingerprint text)
 REVOKE ALL ON FUNCTION photoflow.requeue_failures(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION photoflow.requeue_failures(text) TO PUBLIC;
 COMMENT ON FUNCTION photoflow.requeue_failures(text) IS
-'Makes waiting, abandoned and cancelled records due now, with all their retries: all that have this fingerprint (failure_groups). One of which there is an open record of the same failure by now is left. Returns how many. Errors: PF010 neither tenant nor worker.';
+'Makes waiting, abandoned and cancelled records due now, with all their retries: all that have this fingerprint (failure_groups). One of which there is an open record of the same failure by now is left. Returns how many. Errors: 22023 an array, PF010 neither tenant nor worker.';
 
 CREATE FUNCTION photoflow.cancel_failures(ids uuid[])
 	RETURNS int
@@ -120,7 +120,7 @@ CREATE FUNCTION photoflow.cancel_failures(fingerprint text)
 REVOKE ALL ON FUNCTION photoflow.cancel_failures(text) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION photoflow.cancel_failures(text) TO PUBLIC;
 COMMENT ON FUNCTION photoflow.cancel_failures(text) IS
-'Cancels open and abandoned records: all that have this fingerprint (failure_groups). Returns how many. Errors: PF010 neither tenant nor worker.';
+'Cancels open and abandoned records: all that have this fingerprint (failure_groups). Returns how many. Errors: 22023 an array, PF010 neither tenant nor worker.';
 
 CREATE FUNCTION photoflow.recover(failure_id uuid)
 	RETURNS text
@@ -226,6 +226,7 @@ CREATE FUNCTION photoflow.failure_worker()
 	LANGUAGE c STABLE PARALLEL SAFE
 	AS 'MODULE_PATHNAME', 'photoflow_failure_worker';
 REVOKE ALL ON FUNCTION photoflow.failure_worker() FROM PUBLIC;
+-- with grant option: a superuser may own the function where the owner of the extension restores a dump, which grants it again to workers
 GRANT EXECUTE ON FUNCTION photoflow.failure_worker() TO @extowner@ WITH GRANT OPTION;
 COMMENT ON FUNCTION photoflow.failure_worker() IS
 'Returns true. Who may execute it is a retry worker: see grant_worker().';

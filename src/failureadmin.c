@@ -30,6 +30,7 @@ static void Apply(Order *order, FailureRow *row);
 static bool HasTwin(const FailureRow *row);
 static void ObeyOne(Order *order, const pg_uuid_t *id, const pg_uuid_t *org, bool *found);
 static Datum ObeyIds(FunctionCallInfo fcinfo, Order *order);
+static void RefuseIdsAsFingerprint(text *given);
 static Datum ObeyLike(FunctionCallInfo fcinfo, Order *order);
 
 /* Say whether the order means a record in this status. */
@@ -132,6 +133,17 @@ ObeyIds(FunctionCallInfo fcinfo, Order *order)
 	PG_RETURN_INT32(order->changed);
 }
 
+/* A bare literal '{..}' comes as text, where ids were meant: it would be a fingerprint that nothing has. */
+static void
+RefuseIdsAsFingerprint(text *given)
+{
+	if (VARSIZE_ANY_EXHDR(given) > 0 && *VARDATA_ANY(given) == '{')
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"fingerprint\" must not be an array"),
+				 errhint("To name records by their ids, say what the literal is: '{...}'::uuid[].")));
+}
+
 /* The first argument is a fingerprint. */
 static Datum
 ObeyLike(FunctionCallInfo fcinfo, Order *order)
@@ -143,6 +155,7 @@ ObeyLike(FunctionCallInfo fcinfo, Order *order)
 	pg_uuid_t  *ids;
 
 	RequireArgument(fcinfo, 0, "fingerprint", "Take one from SELECT * FROM photoflow.failure_groups().");
+	RefuseIdsAsFingerprint(PG_GETARG_TEXT_PP(0));
 	values[1] = PG_GETARG_DATUM(0);
 	order->table = FailureOpen(order->function);
 	StoreBegin();

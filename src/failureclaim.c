@@ -13,9 +13,12 @@
 
 #include "failure.h"
 
-/* so many organizations share one batch */
+/* so many organizations share one batch; where they turn out to have nothing, so many more are looked at */
 #define ORGANIZATIONS_MOST 64
 #define ORGANIZATIONS_MORE 8
+
+/* one claim gives up so many records whose retries are used up, and ends then; the next goes on */
+#define ABANDONED_MOST 500
 
 /* an idle poller that has met a record which somebody holds comes back after */
 #define HELD_AGAIN USECS_PER_SEC
@@ -31,12 +34,14 @@ typedef struct Claim
 	int64		lease;
 	ArrayType  *types;
 	int			claimed;
+	int			abandoned;
 } Claim;
 
 static void ReadClaim(FunctionCallInfo fcinfo, Claim *claim);
 static void ClaimFrom(Claim *claim, const pg_uuid_t *org, int most);
 static bool ClaimRow(Claim *claim);
 static void ReturnClaim(const Claim *claim, const FailureRow *row);
+static void ClaimInTurn(Claim *claim, const pg_uuid_t *orgs, int count);
 static void ClaimFairly(Claim *claim);
 static bool SomethingIsDue(Claim *claim);
 static Datum SeverityText(int severity);
@@ -107,7 +112,9 @@ ClaimRow(Claim *claim)
 		return false;
 	if (expired)
 		FailureEndAttempt(table, &before, "expired", (Datum) 0, false);
-	if (!exhausted)
+	if (exhausted)
+		claim->abandoned++;
+	else
 		ReturnClaim(claim, row);
 	return !exhausted;
 }
@@ -120,7 +127,7 @@ ClaimFrom(Claim *claim, const pg_uuid_t *org, int most)
 	int			claimed = 0;
 
 	DueScanBegin(&due, claim->table, org, claim->types);
-	while (claimed < most && DueScanNext(&due))
+	while (claimed < most && claim->abandoned < ABANDONED_MOST && DueScanNext(&due))
 		claimed += ClaimRow(claim);
 	DueScanEnd(&due);
 	claim->claimed += claimed;
@@ -139,16 +146,10 @@ SomethingIsDue(Claim *claim)
 	return found;
 }
 
+/* Claim a part of the batch from each of these. */
 static void
-ClaimFairly(Claim *claim)
+ClaimInTurn(Claim *claim, const pg_uuid_t *orgs, int count)
 {
-	pg_uuid_t	orgs[ORGANIZATIONS_MOST];
-	int			count;
-
-	if (!SomethingIsDue(claim))
-		return;
-	/* some more than can be served, for those which turn out to have nothing */
-	count = DueOrganizations(claim->table, Min(claim->batch, ORGANIZATIONS_MOST - ORGANIZATIONS_MORE) + ORGANIZATIONS_MORE, orgs);
 	for (int i = 0; i < count && claim->claimed < claim->batch; i++)
 	{
 		int			left = claim->batch - claim->claimed;
@@ -157,6 +158,25 @@ ClaimFairly(Claim *claim)
 		ClaimFrom(claim, &orgs[i], (left + others - 1) / others);
 		DueOrganizationServed(&orgs[i]);
 	}
+}
+
+static void
+ClaimFairly(Claim *claim)
+{
+	pg_uuid_t	orgs[ORGANIZATIONS_MOST];
+	int			wanted = Min(claim->batch, ORGANIZATIONS_MOST);
+	int			looked = 0;
+	int			count;
+
+	if (!SomethingIsDue(claim))
+		return;
+	/* those whose turn it is may turn out to have nothing */
+	do
+	{
+		count = DueOrganizations(claim->table, wanted, orgs);
+		ClaimInTurn(claim, orgs, count);
+		looked += count;
+	} while (claim->claimed == 0 && count == wanted && looked < wanted + ORGANIZATIONS_MORE);
 	if (claim->claimed < claim->batch)
 		ClaimFrom(claim, NULL, claim->batch - claim->claimed);
 }

@@ -83,7 +83,7 @@ RefuseMissingRows(const char *entity, const char *noun, const pg_uuid_t *ids, in
 			(errcode(ERRCODE_PF_NOT_FOUND),
 			 count == 1 ? errmsg("%s %s not found", noun, UuidText(ids)) : errmsg("%d %ss not found", count, noun),
 			 errdetail_internal("%s", DescribeRows(entity, ids, count)),
-			 errhint("Check the id, the tag it is looked for in, and the organization you work for: SELECT photoflow.current_org().")));
+			 errhint("Check the id, where it is looked for, and the organization you work for: SELECT photoflow.current_org().")));
 }
 
 /* Raise PF021; DETAIL names the first few rows. */

@@ -615,6 +615,11 @@ SELECT photoflow.cancel_failures('{}'::uuid[]);
 SELECT photoflow.cancel_failures('0123456789abcdef');
 \echo :LAST_ERROR_SQLSTATE
 RESET ROLE;
+-- ids as a bare literal are text, and no fingerprint
+SELECT photoflow.cancel_failures('{}'), photoflow.abandon_failures('{}');
+\echo :LAST_ERROR_SQLSTATE
+SELECT photoflow.requeue_failures('{01890000-0000-7000-8000-000000000001}');
+\echo :LAST_ERROR_SQLSTATE
 SELECT * FROM lab.wrong();
 -- by the error: all that have it, of the organization that is set, or of all
 SELECT lab.five(41, 'unique trouble 1'), lab.failed(51, 62, 'unique trouble 2'), lab.failed(52, 61, 'other trouble') \g /dev/null
@@ -954,6 +959,17 @@ SET photoflow.hard_delete = on;
 DELETE FROM "FailureRecords" WHERE "Id" = lab.f(83);
 RESET photoflow.hard_delete;
 SELECT lab.n("FailureId") AS n, "Outcome" FROM "FailureAttempts" WHERE "FailureId" = lab.f(83);
+SELECT * FROM lab.wrong();
+
+-- one claim gives up no more than 500; the next goes on
+SELECT count(photoflow.record_failure('Lot', gen_random_uuid(), 'A', 'B', 'hopeless', org_id => lab.org(64), max_retries => 0)) FROM generate_series(1, 1100);
+SELECT count(photoflow.record_failure('Lot', gen_random_uuid(), 'A', 'B', 'hopeful', org_id => lab.org(64))) FROM generate_series(1, 3);
+SELECT c.error_message, r."Status", count(*) FROM photoflow.claim_failures('worker', 10, entity_types => '{Lot}') c FULL JOIN "FailureRecords" r ON r."Id" = c.id WHERE r."EntityType" = 'Lot' GROUP BY 1, 2 ORDER BY 1, 2;
+SELECT "Status", count(*) FROM "FailureRecords" WHERE "EntityType" = 'Lot' GROUP BY 1 ORDER BY 1;
+SELECT error_message FROM photoflow.claim_failures('worker', 10, entity_types => '{Lot}', fair => false);
+SELECT "Status", count(*) FROM "FailureRecords" WHERE "EntityType" = 'Lot' GROUP BY 1 ORDER BY 1;
+SELECT error_message FROM photoflow.claim_failures('worker', 10, entity_types => '{Lot}');
+SELECT "Status", count(*) FROM "FailureRecords" WHERE "EntityType" = 'Lot' GROUP BY 1 ORDER BY 1;
 SELECT * FROM lab.wrong();
 
 -- Nothing is left of it
