@@ -14,6 +14,7 @@ SET timezone = 'UTC';
 
 CREATE EXTENSION photoflow;
 SELECT photoflow.create_tables() \g /dev/null
+SELECT photoflow.track('"Albums"', ignored_columns => '{ModifiedAt,CreatedAt}') \g /dev/null
 CREATE TEMP TABLE refusals (what text, expected text, answered text);
 
 \echo
@@ -427,7 +428,42 @@ COMMIT;
 
 -- ---------------------------------------------------------------------------------------------------
 \echo
-\echo '--- 10. What remains ------------------------------------------------------------------------------'
+\echo '--- 10. Who, what, how slow -----------------------------------------------------------------------'
+\echo 'All along the database has written down what changed in albums (photoflow.track), and the services report what they do (photoflow.log_operation).'
+\echo 'A morning of the gallery service, with a password in a request that should not have been there:'
+\echo
+BEGIN;
+SELECT photoflow.set_context(:'studio', :'minh', 'org_admin', 'req-4711') \g /dev/null
+SELECT format('  %s operations reported', photoflow.log_operations(jsonb_agg(jsonb_build_object('service_name', 'GalleryService', 'action', 'OpenAlbum',
+	'entity_type', 'Album', 'entity_id', :'album', 'execution_time_ms', round(9 * exp(0.9 * (2.2 * sin(n * 1.7) + sin(n * 0.37)) + 2.1)), 'status', CASE n % 97 WHEN 0 THEN 'Failed' ELSE 'Success' END,
+	'error_message', CASE n % 97 WHEN 0 THEN 'storage timed out' END)))) FROM generate_series(1, 400) n;
+SELECT photoflow.log_operation('GalleryService', 'ShareAlbum', 'Album', :'album', 35, request_data => '{"to": "an@example.org", "password": "sunflower"}') \g /dev/null
+SELECT format('  What the log keeps of the request: %s', "RequestData") FROM "AuditLogs" WHERE "Action" = 'ShareAlbum';
+\echo
+\echo 'photoflow.latency_histogram(''GalleryService'', ''OpenAlbum''):'
+\echo
+SELECT * FROM photoflow.latency_histogram('GalleryService', 'OpenAlbum') \g (format=aligned tuples_only=off)
+SELECT service, action, calls, p50_ms, p95_ms, p99_ms, max_ms, slow_calls FROM photoflow.slow_operations(500) \g (format=aligned tuples_only=off)
+SELECT service, action, failures, calls, failure_rate, last_error FROM photoflow.failed_operations() \g (format=aligned tuples_only=off)
+\echo 'The last changes of the album itself, photoflow.entity_timeline(''Album'', id):'
+\echo
+SELECT t.action, u."Name" AS by_whom, left(t.changes::text, 80) AS changes FROM photoflow.entity_timeline('Album', :'album') t LEFT JOIN "Users" u ON u."Id"::text = t.user_id
+	WHERE t.changes IS NOT NULL AND t.changes ? 'AlbumState' ORDER BY t.id DESC LIMIT 3 \g (format=aligned tuples_only=off)
+COMMIT;
+\echo 'May the application tidy the log?'
+\echo
+\set ON_ERROR_STOP off
+SET SESSION AUTHORIZATION app;
+DELETE FROM "AuditLogs" WHERE "Status" = 'Failed';
+\set answer :SQLSTATE
+RESET SESSION AUTHORIZATION;
+\set ON_ERROR_STOP on
+\echo 'SQLSTATE: ' :answer '(insufficient_privilege)'
+INSERT INTO refusals VALUES ('tidying the audit log', '42501', :'answer');
+
+-- ---------------------------------------------------------------------------------------------------
+\echo
+\echo '--- 11. What remains ------------------------------------------------------------------------------'
 \echo 'Every move, who made it and why (photoflow.album_history):'
 \echo
 BEGIN;
@@ -452,7 +488,7 @@ SELECT what, answered AS sqlstate FROM refusals \g (format=aligned tuples_only=o
 \echo
 SELECT photoflow.state_diagram('mermaid', :'album');
 
-SELECT count(*) FILTER (WHERE expected <> answered) = 0 AND count(*) = 11
+SELECT count(*) FILTER (WHERE expected <> answered) = 0 AND count(*) = 12
 	AND EXISTS (SELECT FROM "Albums" WHERE "Id" = :'album' AND photoflow.state_name("AlbumState") = 'Closed' AND "IsArchive") AS as_told
 FROM refusals \gset
 COMMIT;

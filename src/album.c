@@ -8,10 +8,10 @@
 #include "catalog/pg_type.h"
 #include "executor/tuptable.h"
 #include "utils/builtins.h"
-#include "utils/inval.h"
 #include "utils/rel.h"
 
 #include "album.h"
+#include "relwatch.h"
 #include "store.h"
 
 static struct
@@ -32,7 +32,7 @@ static void ReadRow(uint64 row, Album *album);
 void
 AlbumInitialize(void)
 {
-	CacheRegisterRelcacheCallback(ForgetColumns, (Datum) 0);
+	WatchRelations(ForgetColumns);
 }
 
 static void

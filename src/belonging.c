@@ -24,6 +24,7 @@
 #include "belonging.h"
 #include "deletion.h"
 #include "photo.h"
+#include "refusalcount.h"
 #include "store.h"
 #include "tenant.h"
 
@@ -185,7 +186,8 @@ RefuseCrossTenant(const char *table, const char *parent)
 			 parent ? errmsg("row of \"%s\" would hang on a row of \"%s\" that is not in its organization", table, parent) :
 			 errmsg("row of \"%s\" would belong to another organization", table),
 			 errdetail_internal("%s", JsonEnd(&detail)),
-			 errhint("Leave \"OrgId\" out: it is filled in from the parent or from the context. It never changes.")));
+			 errhint("Leave \"OrgId\" out: it is filled in from the parent or from the context. It never changes."),
+			 RefusalCounted()));
 }
 
 /* Refuse a new child of a deleted row; the parent is the one that was found last. */
@@ -297,7 +299,8 @@ PHOTOFLOW_FUNCTION(photoflow_tenant_fill)
 		ereport(ERROR,
 				(errcode(ERRCODE_PF_NO_TENANT),
 				 errmsg("no organization is set for the new row of \"%s\"", args[0]),
-				 errhint("Give \"OrgId\", or say whom you work for: SELECT photoflow.set_context(org_id).")));
+				 errhint("Give \"OrgId\", or say whom you work for: SELECT photoflow.set_context(org_id)."),
+				 RefusalCounted()));
 	if (live)
 		RequireLiveOrganization(args[0], org);
 	return PointerGetDatum(given ? trigger->tg_trigtuple : SetOrg(trigger, trigger->tg_trigtuple, org));
@@ -320,13 +323,15 @@ PHOTOFLOW_FUNCTION(photoflow_tenant_require)
 		ereport(ERROR,
 				(errcode(ERRCODE_PF_CROSS_TENANT),
 				 errmsg("TRUNCATE would take the rows of every organization"),
-				 errhint("Delete the rows of your organization instead.")));
+				 errhint("Delete the rows of your organization instead."),
+				 RefusalCounted()));
 	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event) && !HardDeleteAllowed())
 		ereport(ERROR,
 				(errcode(ERRCODE_PF_HARD_DELETE_REFUSED),
 				 errmsg("TRUNCATE would really delete all rows of \"%s\"", RelationGetRelationName(trigger->tg_relation)),
 				 errdetail_internal("{\"table\": \"%s\"}", RelationGetRelationName(trigger->tg_relation)),
-				 errhint("The owner of the tables may, after SET photoflow.hard_delete = on.")));
+				 errhint("The owner of the tables may, after SET photoflow.hard_delete = on."),
+				 RefusalCounted()));
 	if (ContextOrg() == NULL && !TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
 		RequireTenantFor(RelationGetRelid(trigger->tg_relation));
 	return PointerGetDatum(NULL);

@@ -12,12 +12,12 @@
 #include "catalog/pg_am.h"
 #include "executor/tuptable.h"
 #include "utils/fmgroids.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
 #include "deletion.h"
+#include "relwatch.h"
 
 /* the indexes that were found, until the table or one of its indexes changes */
 static struct
@@ -34,7 +34,7 @@ static bool ProbeIndex(Relation relation, Oid indexOid, const pg_uuid_t *org, co
 void
 ChildProbeInitialize(void)
 {
-	CacheRegisterRelcacheCallback(ForgetIndexes, (Datum) 0);
+	WatchRelations(ForgetIndexes);
 }
 
 static void

@@ -19,6 +19,7 @@
 #include "deleterun.h"
 #include "deletion.h"
 #include "photo.h"
+#include "refusalcount.h"
 #include "store.h"
 
 static Deletion *newest = NULL;
@@ -231,5 +232,6 @@ RefuseHardDelete(TriggerData *trigger)
 					 "What is deleted is taken away by CALL photoflow.purge(); to really delete live rows: SET "
 					 "photoflow.hard_delete = on.") :
 			 errhint("A statement that was planned before photoflow was loaded marks rows when it is run again: load the "
-					 "library at the start of sessions, ALTER ROLE ... SET session_preload_libraries = 'photoflow'.")));
+					 "library at the start of sessions, ALTER ROLE ... SET session_preload_libraries = 'photoflow'."),
+			 RefusalCounted()));
 }

@@ -17,6 +17,7 @@
 #include "guard.h"
 #include "history.h"
 #include "refusal.h"
+#include "refusalcount.h"
 #include "workflow.h"
 
 static Refusal *RefuseRoleOfPair(const Machine *machine, const Album *before, const MachineEdge *first);
@@ -129,7 +130,8 @@ EnforceRow(const Album *before, const Album *after)
 			 errmsg("album keeps the workflow version it started with"),
 			 errdetail_internal("%s", JsonEnd(&detail)),
 			 errhint("Move albums to another version with SELECT * FROM photoflow.migrate_albums(%d, %d).",
-					 before->version, after->version)));
+					 before->version, after->version),
+			 RefusalCounted()));
 }
 
 PHOTOFLOW_FUNCTION(photoflow_refuse_state_change)
@@ -175,7 +177,8 @@ CheckInitial(const Machine *machine, int state, bool isCurrent)
 			 errmsg("a new album must start with the current workflow version"),
 			 errdetail_internal("%s", JsonEnd(&detail)),
 			 errhint("Leave \"AlbumState\" and \"WorkflowVersion\" out, then fire triggers. Only the owner of the table "
-					 "loads albums in other states.")));
+					 "loads albums in other states."),
+			 RefusalCounted()));
 }
 
 PHOTOFLOW_FUNCTION(photoflow_initial_state)

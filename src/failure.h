@@ -179,6 +179,7 @@ extern void FailureSideInsert(int plan, const Datum *values, const bool *nulls, 
 /* --- failurecount.c --- */
 extern void FailureCountAdd(FailureTable *table, const pg_uuid_t *org, int severity, int from, int to);
 extern void FailureCountsWrite(List *counts);
+extern void FailureCountsFold(void);
 extern void FailureCountsEmpty(void);
 #define FAILURE_NONE (-1)		/* a status: of a record that is not there, or deleted */
 

@@ -130,6 +130,17 @@ InsertCounts(Relation relation, List *entries)
 	}
 }
 
+/* Fold what there is, unless somebody else does. */
+void
+FailureCountsFold(void)
+{
+	Relation	relation = table_open(FailureSideTable("FailureCounts"), RowExclusiveLock);
+
+	if (MultiInsertSuits(relation, countColumns, COUNT_COLUMNS) && ConditionalLockRelation(relation, ShareUpdateExclusiveLock))
+		Fold(relation);
+	table_close(relation, NoLock);
+}
+
 /* Write entries; fold them with others now and then. Under an active snapshot. */
 void
 FailureCountsWrite(List *counts)

@@ -19,6 +19,7 @@
 #include "utils/inval.h"
 
 #include "failure.h"
+#include "refusalcount.h"
 #include "store.h"
 
 /* what statements do not write */
@@ -68,13 +69,15 @@ RefuseMove(const FailureRow *row, int from, int to)
 				(errcode(ERRCODE_PF_ILLEGAL_STATE_CHANGE),
 				 errmsg("a failure record begins pending, not in status %d", to),
 				 errdetail_internal("%s", JsonEnd(&detail)),
-				 errhint("Leave \"Status\" out; only the owner of the tables loads records as they were.")));
+				 errhint("Leave \"Status\" out; only the owner of the tables loads records as they were."),
+				 RefusalCounted()));
 	ereport(ERROR,
 			(errcode(ERRCODE_PF_ILLEGAL_STATE_CHANGE),
 			 errmsg("failure record may not go from %s to %s", fromName ? fromName : psprintf("status %d", from),
 					toName ? toName : psprintf("status %d", to)),
 			 errdetail_internal("%s", JsonEnd(&detail)),
-			 errhint("0 pending, 1 in progress, 2 resolved, 3 abandoned, 4 cancelled. What is resolved stays so; what was abandoned or cancelled can be made pending again.")));
+			 errhint("0 pending, 1 in progress, 2 resolved, 3 abandoned, 4 cancelled. What is resolved stays so; what was abandoned or cancelled can be made pending again."),
+			 RefusalCounted()));
 }
 
 static bool

@@ -15,6 +15,7 @@
 #include "utils/snapmgr.h"
 
 #include "failure.h"
+#include "relwatch.h"
 #include "steps.h"
 #include "store.h"
 
@@ -44,7 +45,7 @@ static void ReturnPolicy(ReturnSetInfo *result, const char *entityType, const Fa
 void
 FailurePolicyInitialize(void)
 {
-	CacheRegisterRelcacheCallback(ForgetPolicies, (Datum) 0);
+	WatchRelations(ForgetPolicies);
 }
 
 static void

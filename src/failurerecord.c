@@ -13,6 +13,7 @@
 #include "utils/builtins.h"
 
 #include "failure.h"
+#include "refusalcount.h"
 #include "store.h"
 #include "tenant.h"
 
@@ -90,7 +91,8 @@ OrganizationOfAlbum(const pg_uuid_t *album, pg_uuid_t *org)
 		ereport(ERROR,
 				(errcode(ERRCODE_PF_NO_TENANT),
 				 errmsg("the organization of the failed entity is not known"),
-				 errhint("Give \"org_id\", or say whom you work for: SELECT photoflow.set_context(org_id).")));
+				 errhint("Give \"org_id\", or say whom you work for: SELECT photoflow.set_context(org_id)."),
+				 RefusalCounted()));
 	*org = *StoreUuid(0, 1);
 	StoreEnd();
 }

@@ -26,6 +26,8 @@
 #include "utils/snapmgr.h"
 
 #include "failure.h"
+#include "multiinsert.h"
+#include "relwatch.h"
 #include "store.h"
 
 static const struct
@@ -66,7 +68,6 @@ static void ForgetTable(Datum arg, Oid relid);
 static void LookAtTable(Relation records);
 static bool IsPlain(Relation records, const FailureColumns *columns);
 static bool IsOurTrigger(const Trigger *trigger);
-static bool IndexesAreImmediate(Relation records);
 static bool KeysAreWritten(Relation records, const FailureColumns *columns);
 static Oid	FindKey(Relation records, AttrNumber id);
 static FailureTable *OpenTable(LOCKMODE mode);
@@ -74,7 +75,7 @@ static FailureTable *OpenTable(LOCKMODE mode);
 void
 FailureTableInitialize(void)
 {
-	CacheRegisterRelcacheCallback(ForgetTable, (Datum) 0);
+	WatchRelations(ForgetTable);
 }
 
 static void
@@ -144,15 +145,17 @@ static bool
 IsPlain(Relation records, const FailureColumns *columns)
 {
 	TupleConstr *constraints = RelationGetDescr(records)->constr;
-	TriggerDesc *triggers = records->trigdesc;
+	TriggerDesc *triggers;
+	bool		areOurs = true;
 
 	if (records->rd_rel->relkind != RELKIND_RELATION || records->rd_rel->relispartition || records->rd_rules != NULL ||
 		(constraints && (constraints->num_check > 0 || constraints->has_generated_stored)))
 		return false;
-	for (int i = 0; triggers && i < triggers->numtriggers; i++)
-		if (!IsOurTrigger(&triggers->triggers[i]))
-			return false;
-	return IndexesAreImmediate(records) && !KeysAreWritten(records, columns);
+	triggers = CopyTriggerDesc(records->trigdesc);	/* a look into the catalog may make them anew */
+	for (int i = 0; areOurs && triggers && i < triggers->numtriggers; i++)
+		areOurs = IsOurTrigger(&triggers->triggers[i]);
+	FreeTriggerDesc(triggers);
+	return areOurs && IndexesAreImmediate(records) && !KeysAreWritten(records, columns);
 }
 
 /* Say whether a key that a foreign key may refer to has a column that the queue writes. */
@@ -165,23 +168,6 @@ KeysAreWritten(Relation records, const FailureColumns *columns)
 		if (bms_is_member(columns->number[i] - FirstLowInvalidHeapAttributeNumber, keys))
 			return true;
 	return false;
-}
-
-/* What is checked later, or against other rows, is the executor's to do. */
-static bool
-IndexesAreImmediate(Relation records)
-{
-	bool		immediate = true;
-	ListCell   *cell;
-
-	foreach(cell, RelationGetIndexList(records))
-	{
-		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
-
-		immediate = immediate && index->rd_index->indimmediate && !index->rd_index->indisexclusion;
-		index_close(index, NoLock);
-	}
-	return immediate;
 }
 
 /* Return the index that is on "Id" alone. */

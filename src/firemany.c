@@ -6,6 +6,7 @@
 #include "funcapi.h"
 #include "utils/builtins.h"
 
+#include "refusalcount.h"
 #include "store.h"
 #include "transition.h"
 
@@ -53,6 +54,7 @@ ReturnOutcome(ReturnSetInfo *result, const Outcome *outcome)
 	}
 	if (outcome->refusal)
 	{
+		RefusalCount(outcome->refusal->code, outcome->refusal->message, outcome->refusal->detail);
 		values[3] = CStringGetTextDatum(unpack_sql_state(outcome->refusal->code));
 		values[4] = CStringGetTextDatum(outcome->refusal->message);
 		nulls[3] = nulls[4] = false;

@@ -15,6 +15,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
+#include "refusalcount.h"
 #include "store.h"
 
 typedef struct Import
@@ -135,7 +136,8 @@ RefuseRows(const Import *import, const char *parent, int64 rows, char *examples)
 			 errmsg(INT64_FORMAT " rows would belong to another organization", rows),
 			 errdetail_internal("%s", JsonEnd(&detail)),
 			 parent ? errhint("Import the parents first, or take these rows out of %s.", import->source) :
-			 errhint("Leave \"OrgId\" out of %s, or give your own.", import->source)));
+			 errhint("Leave \"OrgId\" out of %s, or give your own.", import->source),
+			 RefusalCounted()));
 }
 
 static void
@@ -212,7 +214,8 @@ PHOTOFLOW_FUNCTION(photoflow_import_rows)
 				(errcode(ERRCODE_PF_NO_TENANT),
 				 errmsg("no organization is set"),
 				 errhint("Rows are imported for one organization: SELECT photoflow.set_context(org_id). To load those of "
-						 "several at once, COPY as a role that bypasses row-level security.")));
+						 "several at once, COPY as a role that bypasses row-level security."),
+				 RefusalCounted()));
 	RequireTarget(target);
 	StoreBegin();
 	FindColumns(target, source, &import);

@@ -14,6 +14,7 @@
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
+#include "relwatch.h"
 #include "store.h"
 
 static Installation installation;
@@ -32,7 +33,7 @@ static void ResetInstallation(void);
 void
 InstallationInitialize(void)
 {
-	CacheRegisterRelcacheCallback(ForgetInstallation, (Datum) 0);
+	WatchRelations(ForgetInstallation);
 	CacheRegisterSyscacheCallback(NAMESPACEOID, ForgetInstallationSchema, (Datum) 0);
 }
 

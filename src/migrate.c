@@ -19,7 +19,6 @@
 #define NOTICE_EVERY_MS 1000
 
 static void ReadArguments(FunctionCallInfo fcinfo, Migration *migration);
-static int64 IntervalMilliseconds(const Interval *interval, const char *argument);
 static void RunMigration(Migration *migration);
 static void LoadMigration(Migration *migration);
 static void RunPendingStep(Migration *migration, TableStep *step);
@@ -69,7 +68,7 @@ ReadArguments(FunctionCallInfo fcinfo, Migration *migration)
 }
 
 /* Rounded up: a lock_timeout that came out as 0 would wait for ever. */
-static int64
+int64
 IntervalMilliseconds(const Interval *interval, const char *argument)
 {
 	double		milliseconds = ceil((interval->month * 30.0 + interval->day) * 86400000.0 + interval->time / 1000.0);

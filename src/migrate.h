@@ -31,4 +31,7 @@ extern void CheckIndex(Migration *migration, TableStep *step);
 extern void RunPart(Migration *migration, TableStep *step, StepPart part);
 extern void WaitFor(int64 milliseconds);
 
+/* an argument that is a time to wait, in ms */
+extern int64 IntervalMilliseconds(const Interval *interval, const char *argument);
+
 #endif

@@ -13,16 +13,23 @@
 #include "miscadmin.h"
 #include "storage/latch.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/wait_event.h"
 
+#include "attempt.h"
 #include "migrate.h"
 #include "store.h"
 
 #define MAX_ATTEMPTS 10
 #define MAX_WAIT_MS 5000
 
-static ErrorData *AttemptPart(Migration *migration, TableStep *step, StepPart part);
+typedef struct MigrationAttempt
+{
+	Migration  *migration;
+	TableStep  *step;
+	StepPart	part;
+} MigrationAttempt;
+
+static void RunAttempt(void *state);
 static void HandleFailure(Migration *migration, TableStep *step, ErrorData *error, int attempt);
 static void DescribeStep(void *step);
 
@@ -80,11 +87,12 @@ RunPart(Migration *migration, TableStep *step, StepPart part)
 {
 	MemoryContext caller = MemoryContextSwitchTo(migration->partContext);
 	ErrorContextCallback context = {error_context_stack, DescribeStep, step};
+	MigrationAttempt attempted = {migration, step, part};
 
 	error_context_stack = &context;
 	for (int attempt = 1;; attempt++)
 	{
-		ErrorData  *error = AttemptPart(migration, step, part);
+		ErrorData  *error = Attempt(RunAttempt, &attempted);
 
 		if (error == NULL)
 			break;
@@ -97,39 +105,18 @@ RunPart(Migration *migration, TableStep *step, StepPart part)
 	CHECK_FOR_INTERRUPTS();
 }
 
-/* Returns NULL, or the error after everything of the attempt is rolled back. */
-static ErrorData *
-AttemptPart(Migration *migration, TableStep *step, StepPart part)
+static void
+RunAttempt(void *state)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
+	MigrationAttempt *attempt = state;
+	StepScope	scope;
+	char		timeout[32];
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		StepScope	scope;
-		char		timeout[32];
-
-		snprintf(timeout, sizeof(timeout), INT64_FORMAT "ms", migration->lockTimeout);
-		EnterSteps(&scope, migration->target->owner);
-		SetInScope("lock_timeout", timeout);
-		part(migration, step);
-		LeaveSteps(&scope);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-	return error;
+	snprintf(timeout, sizeof(timeout), INT64_FORMAT "ms", attempt->migration->lockTimeout);
+	EnterSteps(&scope, attempt->migration->target->owner);
+	SetInScope("lock_timeout", timeout);
+	attempt->part(attempt->migration, attempt->step);
+	LeaveSteps(&scope);
 }
 
 /* Wait and return when another attempt may succeed, otherwise raise the error. */

@@ -20,9 +20,17 @@
 /* as COPY: what one table_multi_insert() gets */
 #define ROWS_AT_ONCE 1000
 
+struct MultiInserter
+{
+	ResultRelInfo *target;
+	EState	   *estate;
+	BulkInsertState bulk;		/* or NULL */
+	TupleTableSlot **slots;		/* made as they are needed */
+	int			room;
+	int			filled;
+};
+
 static bool IndexesArePlain(Relation relation);
-static void InsertBatch(ResultRelInfo *target, EState *estate, TupleTableSlot **slots, int count,
-						BulkInsertState bulk);
 
 /*
  * Say whether the table is plain and has just these columns, in this order. The filler's rows keep the NOT NULLs
@@ -66,53 +74,108 @@ IndexesArePlain(Relation relation)
 	return plain;
 }
 
+/* Say whether no index waits until the end of the transaction, or excludes more than what is equal. */
+bool
+IndexesAreImmediate(Relation relation)
+{
+	bool		immediate = true;
+	ListCell   *cell;
+
+	foreach(cell, RelationGetIndexList(relation))
+	{
+		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
+
+		immediate = immediate && index->rd_index->indimmediate && !index->rd_index->indisexclusion;
+		index_close(index, NoLock);
+	}
+	return immediate;
+}
+
 /* Insert rows that the filler makes; the caller holds a RowExclusiveLock and may insert. */
 void
 MultiInsert(Relation relation, int count, RowFiller fill, void *state)
 {
-	EState	   *estate = CreateExecutorState();
-	ResultRelInfo *target = makeNode(ResultRelInfo);
-	int			room = Min(count, ROWS_AT_ONCE);
-	BulkInsertState bulk = count < ROWS_AT_ONCE ? NULL : GetBulkInsertState();
-	TupleTableSlot **slots = palloc(sizeof(TupleTableSlot *) * room);
-	int			filled = 0;
+	MultiInserter *inserter = MultiInsertBegin(relation, Min(count, ROWS_AT_ONCE), count >= ROWS_AT_ONCE);
 
-	InitResultRelInfo(target, relation, 1, NULL, 0);
-	ExecOpenIndices(target, false);
-	for (int i = 0; i < room; i++)
-	{
-		slots[i] = table_slot_create(relation, NULL);
-		memset(slots[i]->tts_isnull, true, sizeof(bool) * RelationGetDescr(relation)->natts);
-	}
 	for (int i = 0; i < count; i++)
 	{
-		TupleTableSlot *slot = slots[filled];
+		TupleTableSlot *slot = MultiInsertNext(inserter);
 
-		ExecClearTuple(slot);
 		fill(state, i, slot->tts_values, slot->tts_isnull);
-		ExecStoreVirtualTuple(slot);
-		if (++filled == room || i == count - 1)
-		{
-			InsertBatch(target, estate, slots, filled, bulk);
-			filled = 0;
-		}
+		MultiInsertStore(inserter);
 	}
-	for (int i = 0; i < room; i++)
-		ExecDropSingleTupleTableSlot(slots[i]);
-	if (bulk)
-		FreeBulkInsertState(bulk);
-	table_finish_bulk_insert(relation, 0);
-	ExecCloseIndices(target);
-	FreeExecutorState(estate);
+	MultiInsertEnd(inserter);
 }
 
-static void
-InsertBatch(ResultRelInfo *target, EState *estate, TupleTableSlot **slots, int count, BulkInsertState bulk)
+/* Begin to insert, with room for so many rows before they are written; the caller holds a RowExclusiveLock and may insert. */
+MultiInserter *
+MultiInsertBegin(Relation relation, int room, bool isBulk)
 {
-	table_multi_insert(target->ri_RelationDesc, slots, count, GetCurrentCommandId(true), 0, bulk);
-	for (int i = 0; i < count && target->ri_NumIndices > 0; i++)
+	MultiInserter *inserter = palloc0(sizeof(MultiInserter));
+
+	inserter->estate = CreateExecutorState();
+	inserter->target = makeNode(ResultRelInfo);
+	inserter->room = room;
+	inserter->bulk = isBulk ? GetBulkInsertState() : NULL;
+	inserter->slots = palloc0(sizeof(TupleTableSlot *) * Max(room, 1));
+	InitResultRelInfo(inserter->target, relation, 1, NULL, 0);
+	ExecOpenIndices(inserter->target, false);
+	return inserter;
+}
+
+/* Return the slot of the next row, to fill in; what is not touched keeps the value of a row before, at first NULL. */
+TupleTableSlot *
+MultiInsertNext(MultiInserter *inserter)
+{
+	Relation	relation = inserter->target->ri_RelationDesc;
+	TupleTableSlot *slot = inserter->slots[inserter->filled];
+
+	if (slot == NULL)
 	{
-		ResetPerTupleExprContext(estate);
-		(void) InsertIndexTuples(target, slots[i], estate);
+		slot = inserter->slots[inserter->filled] = table_slot_create(relation, NULL);
+		memset(slot->tts_isnull, true, sizeof(bool) * RelationGetDescr(relation)->natts);
 	}
+	ExecClearTuple(slot);
+	return slot;
+}
+
+/* The slot is filled in. Its values must live until they are written: return whether they have been. */
+bool
+MultiInsertStore(MultiInserter *inserter)
+{
+	ExecStoreVirtualTuple(inserter->slots[inserter->filled]);
+	if (++inserter->filled < inserter->room)
+		return false;
+	MultiInsertFlush(inserter);
+	return true;
+}
+
+/* Write the rows that wait. */
+void
+MultiInsertFlush(MultiInserter *inserter)
+{
+	ResultRelInfo *target = inserter->target;
+
+	if (inserter->filled == 0)
+		return;
+	table_multi_insert(target->ri_RelationDesc, inserter->slots, inserter->filled, GetCurrentCommandId(true), 0, inserter->bulk);
+	for (int i = 0; i < inserter->filled && target->ri_NumIndices > 0; i++)
+	{
+		ResetPerTupleExprContext(inserter->estate);
+		(void) InsertIndexTuples(target, inserter->slots[i], inserter->estate);
+	}
+	inserter->filled = 0;
+}
+
+void
+MultiInsertEnd(MultiInserter *inserter)
+{
+	MultiInsertFlush(inserter);
+	for (int i = 0; i < inserter->room && inserter->slots[i]; i++)
+		ExecDropSingleTupleTableSlot(inserter->slots[i]);
+	if (inserter->bulk)
+		FreeBulkInsertState(inserter->bulk);
+	table_finish_bulk_insert(inserter->target->ri_RelationDesc, 0);
+	ExecCloseIndices(inserter->target);
+	FreeExecutorState(inserter->estate);
 }

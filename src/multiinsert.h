@@ -6,6 +6,7 @@
 
 #include "postgres.h"
 
+#include "executor/tuptable.h"
 #include "utils/relcache.h"
 
 /* Fill in row number index; what is not touched keeps the value of the row before. */
@@ -19,7 +20,16 @@ typedef struct PlainColumn
 	bool		notNull;
 } PlainColumn;
 
+extern bool IndexesAreImmediate(Relation relation);
 extern bool MultiInsertSuits(Relation relation, const PlainColumn *columns, int ncolumns);
 extern void MultiInsert(Relation relation, int count, RowFiller fill, void *state);
+
+/* the same for rows that come one by one; in the memory context that was current at its beginning */
+typedef struct MultiInserter MultiInserter;
+extern MultiInserter *MultiInsertBegin(Relation relation, int room, bool isBulk);
+extern TupleTableSlot *MultiInsertNext(MultiInserter *inserter);
+extern bool MultiInsertStore(MultiInserter *inserter);
+extern void MultiInsertFlush(MultiInserter *inserter);
+extern void MultiInsertEnd(MultiInserter *inserter);
 
 #endif

@@ -9,10 +9,12 @@
 #include "utils/builtins.h"
 
 #include "album.h"
+#include "auditlog.h"
 #include "deletion.h"
 #include "failure.h"
 #include "history.h"
 #include "redact.h"
+#include "refusalcount.h"
 #include "secret.h"
 #include "store.h"
 #include "tenant.h"
@@ -30,6 +32,7 @@ _PG_init(void)
 	EventDefineSettings();
 	TokenDefineSettings();
 	HardDeleteDefineSetting();
+	RefusalDefineSettings();
 	MarkGUCPrefixReserved("photoflow");
 	ScopeInitialize();
 	AlbumInitialize();
@@ -49,6 +52,9 @@ _PG_init(void)
 	FailureTableInitialize();
 	FailureWorkerInitialize();
 	MarkInitialize();
+	AuditPlaceInitialize();
+	RefusalCountInitialize();
+	TrackedTableInitialize();
 }
 
 /* The settings themselves are for superusers to read; whether photoflow is among them is the owner's to know. */

@@ -43,6 +43,8 @@ extern void ContextDefineSettings(void);
 extern const pg_uuid_t *ContextOrg(void);
 extern const pg_uuid_t *ContextUser(void);
 extern const char *ContextRoles(void);
+extern const char *ContextRequestId(void);
+extern const char *ContextCorrelationId(void);
 extern uint64 ContextRolesGeneration(void);
 extern bool ContextIsOwner(void);
 extern const pg_uuid_t *ContextRequireOrg(void);	/* NULL only for the tables' owner without a tenant */

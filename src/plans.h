@@ -592,3 +592,56 @@ STORE_PLAN(PLAN_FAILURES_UNQUEUED_ORGS, STORE_OWNER | STORE_READ,
 STORE_PLAN(PLAN_FAILURES_UNQUEUED_COUNT, STORE_OWNER | STORE_READ,
 		   "SELECT pg_catalog.count(*) FROM {FailureRecords} WHERE " UNQUEUED,
 		   InvalidOid)
+
+/* --- auditwrite.c --- */
+STORE_PLAN(PLAN_AUDIT_ADD, STORE_BOOKS,
+		   "INSERT INTO {AuditLogs} ([Id], [OrgId], [CreatedAt], [ServiceName], [Action], [EntityType], [EntityId], [UserId], [ExecutionTimeMs],"
+		   " [Status], [ErrorMessage], [RequestData], [ResponseData], [RequestId], [CorrelationId], [Operation], [IpAddress], [UserAgent],"
+		   " [AdditionalData], [StartedAt], [CompletedAt], [Changes], [Role], [DbUser], [TransactionId])"
+		   " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25)",
+		   UUIDOID, UUIDOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID, TEXTOID, TEXTOID, JSONBOID, JSONBOID,
+		   TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, TIMESTAMPTZOID, TIMESTAMPTZOID, JSONBOID, TEXTOID, TEXTOID, INT8OID)
+
+/*
+ * --- auditreport.c ---
+ *
+ * Each twice: of one organization, and of all. $1 since when; what follows is the report's own, and last the organization.
+ */
+#define AUDIT_SINCE(org) " FROM {AuditLogs} a WHERE a.[CreatedAt] OPERATOR(pg_catalog.>=) $1 AND NOT a.[IsDeleted]" org
+#define AUDIT_TIMELINE(org) \
+	"SELECT a.[CreatedAt], a.[Action]::pg_catalog.text, a.[UserId]::pg_catalog.text, a.[Role]::pg_catalog.text, a.[Changes]," \
+	" a.[ServiceName]::pg_catalog.text, a.[Status]::pg_catalog.text, a.[ExecutionTimeMs], a.[ErrorMessage], a.[RequestId]::pg_catalog.text," \
+	" a.[CorrelationId]::pg_catalog.text, a.[TransactionId], a.[Id]" AUDIT_SINCE(" AND a.[EntityType]::pg_catalog.text == $2" \
+	" AND a.[EntityId]::pg_catalog.text == $3" org) " ORDER BY a.[CreatedAt], a.[Id]"
+#define AUDIT_PERCENTILE(part) "pg_catalog.percentile_disc(" part ") WITHIN GROUP (ORDER BY a.[ExecutionTimeMs])"
+#define AUDIT_SLOW(org) \
+	"SELECT a.[ServiceName]::pg_catalog.text, a.[Action]::pg_catalog.text, pg_catalog.count(*)," \
+	" pg_catalog.round(pg_catalog.avg(a.[ExecutionTimeMs]), 1), " AUDIT_PERCENTILE("0.5") ", " AUDIT_PERCENTILE("0.95") ", " \
+	AUDIT_PERCENTILE("0.99") ", pg_catalog.max(a.[ExecutionTimeMs])," \
+	" pg_catalog.count(*) FILTER (WHERE a.[ExecutionTimeMs] OPERATOR(pg_catalog.>=) $2)" \
+	AUDIT_SINCE(" AND a.[ExecutionTimeMs] IS NOT NULL" org) " GROUP BY 1, 2" \
+	" HAVING pg_catalog.max(a.[ExecutionTimeMs]) OPERATOR(pg_catalog.>=) $2 ORDER BY 9 DESC, 8 DESC, 1, 2 LIMIT $3"
+#define AUDIT_FAILED(org) \
+	"WITH c (service, action, failed, message, at, id) AS MATERIALIZED (SELECT a.[ServiceName]::pg_catalog.text, a.[Action]::pg_catalog.text," \
+	" a.[Status]::pg_catalog.text == 'Failed', CASE WHEN a.[Status]::pg_catalog.text == 'Failed' THEN a.[ErrorMessage] END, a.[CreatedAt], a.[Id]" \
+	AUDIT_SINCE(" AND a.[Changes] IS NULL AND a.[TransactionId] IS NULL" org) ")," \
+	" l AS (SELECT DISTINCT ON (service, action) service, action, message, at FROM c WHERE failed ORDER BY service, action, at DESC, id DESC)," \
+	" g (service, action, failures, calls) AS (SELECT service, action, pg_catalog.count(*) FILTER (WHERE failed), pg_catalog.count(*) FROM c" \
+	" GROUP BY service, action)" \
+	" SELECT g.service, g.action, g.failures, g.calls, pg_catalog.round(g.failures::pg_catalog.numeric OPERATOR(pg_catalog./) g.calls, 4)," \
+	" l.message, l.at FROM g JOIN l ON g.service IS NOT DISTINCT FROM l.service AND g.action IS NOT DISTINCT FROM l.action" \
+	" ORDER BY g.failures DESC, l.at DESC, g.service, g.action LIMIT $2"
+#define AUDIT_LATENCY(org) \
+	"SELECT CASE WHEN a.[ExecutionTimeMs] OPERATOR(pg_catalog.<=) 0 THEN 0 ELSE pg_catalog.length(pg_catalog.ltrim(" \
+	"a.[ExecutionTimeMs]::pg_catalog.bit(64)::pg_catalog.text, '0')) END, pg_catalog.count(*)" \
+	AUDIT_SINCE(" AND a.[ExecutionTimeMs] IS NOT NULL AND ($2 IS NULL OR a.[ServiceName]::pg_catalog.text == $2)" \
+	" AND ($3 IS NULL OR a.[Action]::pg_catalog.text == $3)" org) " GROUP BY 1 ORDER BY 1"
+STORE_PLAN(PLAN_AUDIT_TIMELINE, STORE_OWNER | STORE_READ, AUDIT_TIMELINE(" AND a.[OrgId] == $4"),
+		   TIMESTAMPTZOID, TEXTOID, TEXTOID, UUIDOID)
+STORE_PLAN(PLAN_AUDIT_TIMELINE_ANYWHERE, STORE_OWNER | STORE_READ, AUDIT_TIMELINE(""), TIMESTAMPTZOID, TEXTOID, TEXTOID)
+STORE_PLAN(PLAN_AUDIT_SLOW, STORE_OWNER | STORE_READ, AUDIT_SLOW(" AND a.[OrgId] == $4"), TIMESTAMPTZOID, INT8OID, INT4OID, UUIDOID)
+STORE_PLAN(PLAN_AUDIT_SLOW_ANYWHERE, STORE_OWNER | STORE_READ, AUDIT_SLOW(""), TIMESTAMPTZOID, INT8OID, INT4OID)
+STORE_PLAN(PLAN_AUDIT_FAILED, STORE_OWNER | STORE_READ, AUDIT_FAILED(" AND a.[OrgId] == $3"), TIMESTAMPTZOID, INT4OID, UUIDOID)
+STORE_PLAN(PLAN_AUDIT_FAILED_ANYWHERE, STORE_OWNER | STORE_READ, AUDIT_FAILED(""), TIMESTAMPTZOID, INT4OID)
+STORE_PLAN(PLAN_AUDIT_LATENCY, STORE_OWNER | STORE_READ, AUDIT_LATENCY(" AND a.[OrgId] == $4"), TIMESTAMPTZOID, TEXTOID, TEXTOID, UUIDOID)
+STORE_PLAN(PLAN_AUDIT_LATENCY_ANYWHERE, STORE_OWNER | STORE_READ, AUDIT_LATENCY(""), TIMESTAMPTZOID, TEXTOID, TEXTOID)

@@ -15,10 +15,11 @@
 #include "storage/lock.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 
+#include "attempt.h"
 #include "deletion.h"
 #include "purge.h"
+#include "refusalcount.h"
 #include "store.h"
 
 #define NOTICE_EVERY_MS 1000
@@ -28,10 +29,16 @@
 
 static LOCKTAG runLock;
 
+typedef struct PurgePart
+{
+	Purge	   *purge;
+	void		(*run) (Purge *);
+} PurgePart;
+
 static void ReadArguments(FunctionCallInfo fcinfo, Purge *purge);
 static pg_uuid_t *Organizations(FunctionCallInfo fcinfo, int *count);
 static void RunPurge(Purge *purge, const pg_uuid_t *orgs, int count, bool named);
-static ErrorData *AttemptPart(Purge *purge, void (*part) (Purge *));
+static void RunAttempt(void *state);
 static bool RunPart(Purge *purge, void (*part) (Purge *), bool named);
 pg_noreturn static void RefuseHeld(const Purge *purge);
 static void PurgeOrganization(Purge *purge, bool named);
@@ -63,34 +70,15 @@ Organizations(FunctionCallInfo fcinfo, int *count)
 	return OrganizationsToWorkFor(named ? named : org, count);
 }
 
-/* Run a part in a subtransaction; return the error after all of it is rolled back, in the caller's context. */
-static ErrorData *
-AttemptPart(Purge *purge, void (*part) (Purge *))
+static void
+RunAttempt(void *state)
 {
-	MemoryContext caller = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
+	PurgePart  *attempt = state;
 
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(purge->batchContext);
-	PG_TRY();
-	{
-		StoreBegin();			/* a connection of its own: all that it allocates ends with it */
-		part(purge);
-		StoreEnd();
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(caller);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(caller);
-	CurrentResourceOwner = owner;
-	return error;
+	MemoryContextSwitchTo(attempt->purge->batchContext);
+	StoreBegin();				/* a connection of its own: all that it allocates ends with it */
+	attempt->run(attempt->purge);
+	StoreEnd();
 }
 
 /*
@@ -105,8 +93,9 @@ RunPart(Purge *purge, void (*part) (Purge *), bool named)
 	for (int attempt = 0; attempt < MAX_ATTEMPTS; attempt++)
 	{
 		Purge		before = *purge;
+		PurgePart	attempted = {purge, part};
 
-		error = AttemptPart(purge, part);
+		error = Attempt(RunAttempt, &attempted);
 		if (error)
 			*purge = before;
 		SPI_commit();
@@ -150,7 +139,8 @@ RefuseHeld(const Purge *purge)
 			(errcode(ERRCODE_PF_HARD_DELETE_REFUSED),
 			 errmsg("organization %s is under legal hold", UuidText(&purge->org)),
 			 errdetail_internal("{\"entity\": \"Organization\", \"id\": \"%s\"}", UuidText(&purge->org)),
-			 errhint("Nothing of it is purged until SELECT photoflow.set_legal_hold(org_id, false).")));
+			 errhint("Nothing of it is purged until SELECT photoflow.set_legal_hold(org_id, false)."),
+			 RefusalCounted()));
 }
 
 static void

@@ -4,6 +4,7 @@
 #include "photoflow.h"
 
 #include "refusal.h"
+#include "refusalcount.h"
 #include "workflow.h"
 
 static Refusal *MakeRefusal(int code, char *message, JsonText *detail, char *hint);
@@ -30,7 +31,8 @@ RefusalRaise(const Refusal *refusal)
 			(errcode(refusal->code),
 			 errmsg_internal("%s", refusal->message),
 			 errdetail_internal("%s", refusal->detail),
-			 errhint("%s", refusal->hint)));
+			 errhint("%s", refusal->hint),
+			 RefusalCounted()));
 }
 
 /* Name the triggers that leave a state, for a hint. */

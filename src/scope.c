@@ -19,6 +19,7 @@
 #include "utils/rls.h"
 #include "utils/syscache.h"
 
+#include "refusalcount.h"
 #include "store.h"
 #include "tenant.h"
 
@@ -86,7 +87,8 @@ RefuseWithoutTenant(bool isOwner)
 			 errhint("Say whom you work for: SELECT photoflow.set_context(org_id). To work on rows of several "
 					 "organizations at once, use a role that bypasses row-level security.") :
 			 errhint("Say whom you work for in this transaction: SELECT photoflow.set_context(org_id, user_id, role), "
-					 "or photoflow.authenticate(token).")));
+					 "or photoflow.authenticate(token)."),
+			 RefusalCounted()));
 }
 
 /* Return the tenant; NULL when none is set and the caller owns the tables; raise PF010 otherwise. */
@@ -112,6 +114,15 @@ RequireTenantFor(Oid relid)
 {
 	if (ContextOrg() == NULL && !MayWorkAcross(relid))
 		RefuseWithoutTenant(ContextIsOwner());
+}
+
+/* Return the tenant; raise PF010 when none is set, whoever asks. */
+const pg_uuid_t *
+RequireTenant(void)
+{
+	if (ContextOrg() == NULL)
+		RefuseWithoutTenant(ContextIsOwner());
+	return ContextOrg();
 }
 
 /* Work for an organization until TenantLeave(), unless a tenant is set: then it is that organization already. */

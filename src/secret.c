@@ -22,6 +22,7 @@
 
 #include "photoflow.h"
 #include "redact.h"
+#include "relwatch.h"
 #include "steps.h"
 #include "store.h"
 
@@ -47,7 +48,7 @@ static uint64 RunOnSecrets(const StepTarget *target, const char *text, int nargs
 void
 SecretInitialize(void)
 {
-	CacheRegisterRelcacheCallback(ForgetSecrets, (Datum) 0);
+	WatchRelations(ForgetSecrets);
 	CacheRegisterSyscacheCallback(NAMESPACEOID, ForgetSecretsWithSchema, (Datum) 0);
 }
 

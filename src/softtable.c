@@ -6,10 +6,10 @@
 #include "catalog/partition.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
+#include "relwatch.h"
 #include "softtable.h"
 #include "store.h"
 
@@ -36,7 +36,7 @@ static SoftTableId TableOf(Oid relid);
 void
 SoftTableInitialize(void)
 {
-	CacheRegisterRelcacheCallback(ForgetColumns, (Datum) 0);
+	WatchRelations(ForgetColumns);
 }
 
 static void

@@ -26,7 +26,7 @@
 
 #include "photoflow.h"
 
-#define STORE_MAX_ARGS 20
+#define STORE_MAX_ARGS 26
 
 typedef struct StoreStatement
 {

@@ -259,6 +259,19 @@ ContextRoles(void)
 	return roles;
 }
 
+/* NULL or empty when unset. */
+const char *
+ContextRequestId(void)
+{
+	return requestText;
+}
+
+const char *
+ContextCorrelationId(void)
+{
+	return correlationText;
+}
+
 /* Grows whenever what a role may do has to be worked out anew. */
 uint64
 ContextRolesGeneration(void)

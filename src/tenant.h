@@ -37,6 +37,7 @@ extern void ScopeInitialize(void);
 extern void TenantEnter(TenantScope *scope, const pg_uuid_t *org);
 extern void TenantLeave(const TenantScope *scope);
 extern void RequireTenantFor(Oid relid);
+extern const pg_uuid_t *RequireTenant(void);
 extern bool MayWorkAcross(Oid relid);
 
 #endif

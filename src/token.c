@@ -23,6 +23,7 @@
 
 #include "jose.h"
 #include "redact.h"
+#include "refusalcount.h"
 #include "secret.h"
 #include "tenant.h"
 
@@ -76,7 +77,8 @@ RefuseToken(const char *reason, const char *hint)
 			(errcode(ERRCODE_PF_INVALID_TOKEN),
 			 errmsg("token is not valid: %s", reason),
 			 errdetail_internal("%s", JsonEnd(&detail)),
-			 errhint("%s", hint)));
+			 errhint("%s", hint),
+			 RefusalCounted()));
 }
 
 #define HINT_FORM "Give the token as it was issued: three parts of base64url, without \"Bearer\" in front of it."

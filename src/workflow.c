@@ -13,9 +13,9 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "utils/hsearch.h"
-#include "utils/inval.h"
 #include "utils/memutils.h"
 
+#include "relwatch.h"
 #include "store.h"
 #include "workflow.h"
 
@@ -43,7 +43,7 @@ static void CompileInto(CachedMachine *cached, Jsonb *definition);
 void
 WorkflowInitialize(void)
 {
-	CacheRegisterRelcacheCallback(ForgetWorkflows, (Datum) 0);
+	WatchRelations(ForgetWorkflows);
 }
 
 static void

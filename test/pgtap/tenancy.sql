@@ -11,7 +11,7 @@ SELECT no_plan();
 -- the data tables, and which of them hold no tenant's rows
 CREATE TEMP VIEW data_table AS SELECT c.oid, c.relname FROM pg_class c
 	WHERE c.relnamespace = (SELECT data_schema::text::regnamespace FROM photoflow.installation) AND c.relkind IN ('r', 'p') AND NOT c.relispartition;
-CREATE TEMP VIEW tenant_table AS SELECT * FROM data_table WHERE relname NOT IN ('Organizations', 'WorkflowVersions', 'FailurePolicies', '__PhotoflowMigrations', '__PhotoflowSecrets');
+CREATE TEMP VIEW tenant_table AS SELECT * FROM data_table WHERE relname NOT IN ('Organizations', 'WorkflowVersions', 'FailurePolicies', 'AuditSeals', 'AuditSettings', '__PhotoflowMigrations', '__PhotoflowSecrets');
 CREATE TEMP VIEW fk AS SELECT con.oid, con.conname, con.conrelid AS child, con.confrelid AS parent,
 		array(SELECT a.attname::text FROM unnest(con.conkey) WITH ORDINALITY k(n, o) JOIN pg_attribute a ON a.attrelid = con.conrelid AND a.attnum = k.n ORDER BY o) AS child_columns,
 		array(SELECT a.attname::text FROM unnest(con.confkey) WITH ORDINALITY k(n, o) JOIN pg_attribute a ON a.attrelid = con.confrelid AND a.attnum = k.n ORDER BY o) AS parent_columns,
@@ -60,7 +60,7 @@ SELECT is_empty('SELECT * FROM photoflow.check_tenancy()', 'the linter finds not
 -- a statement without a tenant is refused on every table that applications write
 SELECT ok(EXISTS (SELECT FROM pg_trigger WHERE tgrelid = t.oid AND tgfoid = 'photoflow.tenant_require()'::regprocedure AND tgenabled = 'O' AND tgtype = 62), relname || ' asks for a tenant once a statement')
 	FROM data_table t WHERE relname NOT IN ('WorkflowVersions', '__PhotoflowMigrations', '__PhotoflowSecrets', 'AlbumTransitions', 'PhotoSyncPages',
-		'DeletionReasons', 'PurgeReceipts', 'RetentionRules', 'FailureAttempts', 'FailureCounts', 'FailurePolicies') ORDER BY relname;
+		'DeletionReasons', 'PurgeReceipts', 'RetentionRules', 'FailureAttempts', 'FailureCounts', 'FailurePolicies', 'AuditSeals', 'AuditSettings') ORDER BY relname;
 
 -- rows of two organizations, made in every way that there is; then all children are asked
 INSERT INTO "Organizations" ("Id", "Name") SELECT ('00000000-0000-4000-8000-00000000000' || n)::uuid, n FROM generate_series(1, 2) n;

@@ -104,8 +104,8 @@ is(as('desk', $me . 'SELECT count("HashedPassword") FROM "Albums"'), 0, 'unless 
 # all functions there are: an application may call those it needs, triggers and conditions, and no others
 is($node->safe_psql('studio', q{SELECT string_agg(p.proname, ' ' ORDER BY p.proname COLLATE "C") FROM pg_proc p WHERE p.pronamespace = 'photoflow'::regnamespace
 	AND p.prorettype <> 'trigger'::regtype AND NOT has_function_privilege('desk', p.oid, 'EXECUTE')}),
-	'add_token_key adopt_deletions attach check_tenancy create_audit_partitions create_tables detach drop_token_key event_channel failure_worker find_public_url grant_app grant_worker list_retention migrate migrate_albums migration_plan migration_steps'
-	. ' preload_libraries preload_statement protect_table publish_workflow purge queue_failures recount_failures revoke_app revoke_worker set_failure_policy set_legal_hold set_retention set_token_key status token_key_ids unfixed_cves', 'these functions are the owner\'s, and no others');
+	'add_token_key adopt_deletions attach check_tenancy create_audit_partitions create_tables detach drop_token_key event_channel failure_worker find_public_url grant_app grant_worker list_audit_partitions list_refusals list_retention maintain migrate migrate_albums migration_plan migration_steps'
+	. ' preload_libraries preload_statement protect_table publish_workflow purge queue_failures recount_failures revoke_app revoke_worker seal_partition set_audit_retention set_failure_policy set_legal_hold set_retention set_token_key status token_key_ids track unfixed_cves untrack verify_partition', 'these functions are the owner\'s, and no others');
 is($node->safe_psql('studio', q{SELECT count(*) FROM pg_proc p WHERE p.pronamespace = 'photoflow'::regnamespace AND NOT has_function_privilege('studio', p.oid, 'EXECUTE')}), 0, 'who may call them all');
 is(refusal('studio', $me . fire(6), 'other'), '42501', 'who may not update albums may not fire');
 as('studio', q{SELECT photoflow.revoke_app('desk')});

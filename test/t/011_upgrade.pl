@@ -21,7 +21,7 @@ $node->append_conf('postgresql.conf', "restart_after_crash = on\nmax_wal_size = 
 $node->start;
 my $dir = PostgreSQL::Test::Utils::tempdir();
 
-my @versions = ('1.1', '1.2', '1.3');    # after 1.0
+my @versions = ('1.1', '1.2', '1.3', '1.4');    # after 1.0
 my $newest = $versions[-1];
 my @orgs = map { "00000000-0000-4000-8000-00000000000$_" } 1 .. 3;
 my @triggers = ('SyncRawTag', 'SyncStockTag', 'Rate', 'ConfirmRate', 'FinishRetouch', 'ConfirmFeedback', 'Finish', 'Close');
@@ -29,7 +29,7 @@ my $me = "SET photoflow.org_id = '$orgs[0]'; SET photoflow.role = 'photographer'
 # a row as it was in 1.0: what later versions have added counts only where it is not empty, but for a failure record's place in the queue
 # (018_upgrade_failures.pl looks at that); for format()
 my $old_columns = q{(SELECT (j - array(SELECT k FROM unnest(ARRAY[''DeletedAt'', ''DeletedBy'', ''DeletionId'', ''LeaseUntil'', ''ClaimedBy'', ''FinishedAt'', ''MaxRetries'', ''Payload'', ''Fingerprint'',
-		''FirstError'']) k WHERE j->k = ''null'') - array(SELECT k FROM (VALUES (''ClaimToken'', ''0''), (''Occurrences'', ''1'')) d (k, v) WHERE j->k = v::jsonb) - ARRAY[''NextRetryAt'', ''LastFailedAt''])::text FROM to_jsonb(x) j)};
+		''FirstError'', ''Changes'', ''Role'', ''DbUser'', ''TransactionId'']) k WHERE j->k = ''null'') - array(SELECT k FROM (VALUES (''ClaimToken'', ''0''), (''Occurrences'', ''1'')) d (k, v) WHERE j->k = v::jsonb) - ARRAY[''NextRetryAt'', ''LastFailedAt''])::text FROM to_jsonb(x) j)};
 my $index = 'CREATE INDEX CONCURRENTLY "IX_PhotoProcs_OrgId_FileName" ON public."PhotoProcs" ("OrgId", "FileName" text_pattern_ops);';
 
 $node->safe_psql('postgres', 'CREATE ROLE studio LOGIN; CREATE ROLE app LOGIN; CREATE ROLE backup LOGIN BYPASSRLS; GRANT pg_read_all_data TO backup;');
@@ -37,7 +37,7 @@ $node->safe_psql('postgres', "CREATE DATABASE $_ OWNER studio") foreach 'busy', 
 
 # 1.0, filled, with what users add
 is($node->safe_psql('postgres', q{SELECT source, target, path FROM pg_extension_update_paths('photoflow') ORDER BY 1, 2}),
-	"1.0|1.1|1.0--1.1\n1.0|1.2|1.0--1.1--1.2\n1.0|1.3|1.0--1.1--1.2--1.3\n1.1|1.0|\n1.1|1.2|1.1--1.2\n1.1|1.3|1.1--1.2--1.3\n1.2|1.0|\n1.2|1.1|\n1.2|1.3|1.2--1.3\n1.3|1.0|\n1.3|1.1|\n1.3|1.2|",
+	"1.0|1.1|1.0--1.1\n1.0|1.2|1.0--1.1--1.2\n1.0|1.3|1.0--1.1--1.2--1.3\n1.0|1.4|1.0--1.1--1.2--1.3--1.4\n1.1|1.0|\n1.1|1.2|1.1--1.2\n1.1|1.3|1.1--1.2--1.3\n1.1|1.4|1.1--1.2--1.3--1.4\n1.2|1.0|\n1.2|1.1|\n1.2|1.3|1.2--1.3\n1.2|1.4|1.2--1.3--1.4\n1.3|1.0|\n1.3|1.1|\n1.3|1.2|\n1.3|1.4|1.3--1.4\n1.4|1.0|\n1.4|1.1|\n1.4|1.2|\n1.4|1.3|",
 	'one path leads from each version to each later one, and none back');
 as('studio', 'busy', q{CREATE EXTENSION photoflow VERSION '1.0'; SELECT photoflow.create_tables();});
 is(as('studio', 'busy', 'SELECT count(*), max(step) FROM photoflow.migration_status'), '16|16', 'a database of version 1.0');
@@ -391,7 +391,7 @@ sub compare_rows
 	like(delete $now{'"__PhotoflowSecrets"'}, qr/^1 /, "$name: one secret is new");
 	like(delete $now{'"__PhotoflowMigrations"'}, qr/^@{[16 + keys %steps]} /, "$name: and the notes of the steps");
 	delete $then{'"__PhotoflowMigrations"'};
-	is(delete $now{"\"$_\""}, '0 ', "$name: $_ is new, and empty") foreach 'DeletionReasons', 'PurgeReceipts', 'RetentionRules', 'FailureAttempts', 'FailurePolicies';
+	is(delete $now{"\"$_\""}, '0 ', "$name: $_ is new, and empty") foreach 'DeletionReasons', 'PurgeReceipts', 'RetentionRules', 'FailureAttempts', 'FailurePolicies', 'AuditSeals', 'AuditSettings';
 	ok(delete $now{'"FailureCounts"'}, "$name: FailureCounts is new");
 	is($node->safe_psql($database, 'SELECT sum("Records") FROM "FailureCounts"'), $node->safe_psql($database, 'SELECT count(*) FROM "FailureRecords"'), "$name: and has counted the failure records");
 	is_deeply(\%now, \%then, "$name: every other row is what it was");

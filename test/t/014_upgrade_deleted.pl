@@ -26,7 +26,7 @@ my $me = "SET photoflow.org_id = '$orgs[0]'; SET photoflow.role = 'photographer'
 my @tables = ('Organizations', 'Users', 'PublicUrls', 'Albums', 'AlbumTags', 'PhotoProcs', 'PhotoComments', 'PhotoLikes', 'FailureRecords', 'AuditLogs');
 my $backfill = q{FROM photoflow.migration_status WHERE kind = 'backfill' AND version = '1.2'};
 # what 1.3 adds to a failure record, and keeps itself
-my $queue = q{ARRAY['NextRetryAt', 'LeaseUntil', 'ClaimToken', 'ClaimedBy', 'FinishedAt', 'MaxRetries', 'Payload', 'Fingerprint', 'Occurrences', 'LastFailedAt', 'FirstError']};
+my $queue = q{ARRAY['NextRetryAt', 'LeaseUntil', 'ClaimToken', 'ClaimedBy', 'FinishedAt', 'MaxRetries', 'Payload', 'Fingerprint', 'Occurrences', 'LastFailedAt', 'FirstError', 'Changes', 'Role', 'DbUser', 'TransactionId']};
 
 $node->safe_psql('postgres', 'CREATE ROLE studio LOGIN; CREATE ROLE app LOGIN; CREATE DATABASE busy OWNER studio; CREATE DATABASE fresh OWNER studio;');
 as('studio', 'busy', q{CREATE EXTENSION photoflow VERSION '1.1'; SELECT photoflow.create_tables();});

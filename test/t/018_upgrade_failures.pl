@@ -55,7 +55,10 @@ foreach my $function (sort keys %refused)
 is(refusal('studio', 'busy', "$me SELECT photoflow.$_"), 'PF040', "migrate first: $_") foreach q{abandon_failures('f')}, q{requeue_failures('f')}, q{cancel_failures('f')}, q{set_failure_policy('Album')};
 # what is not refused: what needs no table, what is a trigger, who is a worker, and what only lists
 my %others = map { $_ => 1 } 'retry_delay', 'normalise_error', 'error_fingerprint', 'keep_failure', 'count_failure', 'forget_failures', 'failure_policies_changed', 'grant_worker', 'revoke_worker', 'failure_worker',
-	'list_failure_stats', 'list_failure_policies';
+	'list_failure_stats', 'list_failure_policies',
+	# of 1.4
+	'log_operation', 'log_operations', 'track', 'untrack', 'record_changes', 'keep_audit', 'entity_timeline', 'slow_operations', 'failed_operations', 'latency_histogram', 'maintain', 'set_audit_retention', 'seal_partition',
+	'verify_partition', 'list_audit_partitions', 'list_refusals', 'counts_refusals';
 my %known = map { $_ => 1 } @functions, keys %refused, keys %others;
 is(join(' ', grep { !$known{$_} } split /\n/, $node->safe_psql('busy', $functions)), '', 'no function of 1.3 is forgotten here');
 is(as('studio', 'busy', q{SELECT (SELECT count(*) FROM photoflow.failure_stats), (SELECT count(*) FROM photoflow.failure_policies), (SELECT count(*) FROM photoflow.check_tenancy())}), '0|1|0', 'lists say that there is nothing yet');

@@ -1,5 +1,5 @@
 /*
- * audit.c: the monthly partitions of "AuditLogs".
+ * auditpartition.c: the monthly partitions of "AuditLogs".
  *
  * A month is one of UTC. Rows of a month without a partition go to the default partition, so none is ever refused.
  */
@@ -7,26 +7,19 @@
 
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
+#include "funcapi.h"
 #include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
+#include "auditpartition.h"
 #include "protect.h"
-#include "steps.h"
 #include "store.h"
 
 #define MAX_MONTHS 1200
 #define DEFAULT_MONTHS 12
 
-typedef struct AuditMonth
-{
-	char	   *partition;
-	char	   *from;
-	char	   *to;
-} AuditMonth;
-
-static Oid	FindAuditLogs(const StepTarget *target);
 static AuditMonth *ListMonths(int months);
 static bool CreatePartition(const StepTarget *target, const AuditMonth *month);
 static void RefuseRowsInDefault(const StepTarget *target, const AuditMonth *month);
@@ -40,11 +33,9 @@ static const char *const listMonths =
 PHOTOFLOW_FUNCTION(photoflow_create_audit_partitions)
 {
 	int			months = PG_ARGISNULL(0) ? DEFAULT_MONTHS : PG_GETARG_INT32(0);
-	int			made = 0;
+	int			made;
 	StepTarget *target;
 	StepScope	scope;
-	AuditMonth *list;
-	Oid			auditLogs;
 
 	if (months < 1 || months > MAX_MONTHS)
 		ereport(ERROR,
@@ -54,19 +45,15 @@ PHOTOFLOW_FUNCTION(photoflow_create_audit_partitions)
 	StoreBegin();
 	EnterSteps(&scope, GetUserId());
 	target = FindInstalledTarget();
-	auditLogs = FindAuditLogs(target);
-	/* the same lock as CREATE TABLE ... PARTITION OF, so that two calls do not make the same partition */
-	LockRelationOid(auditLogs, ShareUpdateExclusiveLock);
+	(void) FindAuditLogs(target);
 	SetUserIdAndSecContext(target->owner, scope.context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
-	list = ListMonths(months);
-	for (int i = 0; i < months; i++)
-		made += CreatePartition(target, &list[i]) ? 1 : 0;
+	made = MakeAuditPartitions(target, months);
 	LeaveSteps(&scope);
 	StoreEnd();
 	PG_RETURN_INT32(made);
 }
 
-static Oid
+Oid
 FindAuditLogs(const StepTarget *target)
 {
 	Oid			auditLogs = get_relname_relid("AuditLogs", target->schemaOid);
@@ -78,6 +65,26 @@ FindAuditLogs(const StepTarget *target)
 				 errhint("CALL photoflow.migrate().")));
 	RequireTargetOwner(target);
 	return auditLogs;
+}
+
+/* Make the partitions of this month and those after it that are missing; return how many were. */
+int
+MakeAuditPartitions(const StepTarget *target, int months)
+{
+	Oid			auditLogs = FindAuditLogs(target);
+	AuditMonth *list = ListMonths(months);
+	bool		missing = false;
+	int			made = 0;
+
+	for (int i = 0; i < months && !missing; i++)
+		missing = !OidIsValid(get_relname_relid(list[i].partition, target->schemaOid));
+	if (!missing)
+		return 0;
+	/* the same lock as CREATE TABLE ... PARTITION OF, so that two calls do not make the same partition */
+	LockRelationOid(auditLogs, ShareUpdateExclusiveLock);
+	for (int i = 0; i < months; i++)
+		made += CreatePartition(target, &list[i]) ? 1 : 0;
+	return made;
 }
 
 /* Copied out of SPI's result, which the statements that follow replace. */
@@ -140,4 +147,35 @@ RefuseRowsInDefault(const StepTarget *target, const AuditMonth *month)
 			 errdetail_internal("%s", JsonEnd(&detail)),
 			 errhint("In one transaction: detach the default partition, make the partitions, attach an empty default, "
 					 "and insert its rows into \"AuditLogs\".")));
+}
+
+/* The owner's: sizes tell of all organizations. */
+static const char *const listPartitions =
+	"SELECT c.oid::regclass, substring(b.bound FROM $$FROM \\('([^']+)'\\)$$)::timestamptz,"
+	" substring(b.bound FROM $$TO \\('([^']+)'\\)$$)::timestamptz, pg_total_relation_size(c.oid)"
+	" - CASE WHEN pg_relation_size(c.oid) = 0 THEN pg_total_relation_size(c.oid) ELSE 0 END, greatest(c.reltuples, 0)::int8, s.\"SealedAt\""
+	" FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid CROSS JOIN LATERAL pg_get_expr(c.relpartbound, c.oid) b (bound)"
+	" LEFT JOIN {schema}.\"AuditSeals\" s ON s.\"Partition\" = c.relname"
+	" WHERE i.inhparent = '{schema}.\"AuditLogs\"'::regclass ORDER BY 3 NULLS LAST";
+
+PHOTOFLOW_FUNCTION(photoflow_list_audit_partitions)
+{
+	StepScope	scope;
+	StepTarget *target;
+	NameData	schema;
+
+	InitMaterializedSRF(fcinfo, 0);
+	StoreBegin();
+	EnterSteps(&scope, GetUserId());
+	/* part of status(), which says itself what is missing */
+	if (ReadDataSchema(&schema) && OidIsValid(get_relname_relid("AuditSeals", get_namespace_oid(NameStr(schema), true))))
+	{
+		target = FindInstalledTarget();
+		RequireTargetOwner(target);
+		(void) RunSteps(ExpandSchema(listPartitions, NameStr(target->schema)), 0, NULL, NULL);
+		StoreReturnRows((ReturnSetInfo *) fcinfo->resultinfo);
+	}
+	LeaveSteps(&scope);
+	StoreEnd();
+	return (Datum) 0;
 }
