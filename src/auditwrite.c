@@ -22,7 +22,6 @@
 #include "utils/rel.h"
 
 #include "auditlog.h"
-#include "failure.h"
 #include "multiinsert.h"
 #include "softtable.h"
 #include "store.h"
@@ -118,7 +117,7 @@ static void
 InsertRow(const AuditRow *row)
 {
 	char		nulls[AC_COUNT];
-	int			level = PinSearchPath();
+	int			level = NewGUCNestLevel();
 
 	for (int i = 0; i < AC_COUNT; i++)
 		nulls[i] = row->nulls[i] ? 'n' : ' ';

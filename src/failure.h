@@ -166,7 +166,6 @@ extern TM_Result FailureLock(FailureTable *table, ItemPointer tid, bool wait);
 extern TM_Result FailureWrite(FailureTable *table, FailureRow *row, bool wait);
 extern bool FailureIsWriting(const FailureRow *row);
 extern bool FailurePassWriting(const FailureRow *row);
-extern int	PinSearchPath(void);
 extern void FailureTablesFlush(FailureTable *table);
 
 /* --- failureattempt.c --- */

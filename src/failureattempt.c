@@ -111,16 +111,13 @@ FailureSideInsert(int plan, const Datum *values, const bool *nulls, int columns)
 {
 	char		spiNulls[ATTEMPT_COLUMNS + 1];
 	TenantScope scope;
-	int			level;
 
 	for (int i = 0; i < columns; i++)
 		spiNulls[i] = nulls[i] ? 'n' : ' ';
 	TenantEnter(&scope, DatumGetUUIDP(values[0]));
-	level = PinSearchPath();
 	StoreBegin();
 	(void) StoreRun((StorePlan) plan, values, spiNulls);
 	StoreEnd();
-	AtEOXact_GUC(true, level);
 	TenantLeave(&scope);
 }
 

@@ -143,7 +143,6 @@ static void
 Insert(FunctionCallInfo fcinfo, const FailureIdentity *identity, int severity, pg_uuid_t *id)
 {
 	TenantScope scope;
-	int			level;
 	Datum		values[10] = {UUIDPGetDatum(&identity->org), UUIDPGetDatum(id), identity->entityType,
 		UUIDPGetDatum(&identity->entity), identity->from, identity->to, PG_GETARG_DATUM(4), Int32GetDatum(severity),
 	PG_GETARG_DATUM(7), PG_GETARG_DATUM(8)};
@@ -152,7 +151,6 @@ Insert(FunctionCallInfo fcinfo, const FailureIdentity *identity, int severity, p
 
 	UuidV7(id);
 	TenantEnter(&scope, &identity->org);
-	level = PinSearchPath();
 	StoreBegin();
 	if (StoreRun(PLAN_FAILURE_ADD, values, nulls) != 1)
 		ereport(ERROR,
@@ -160,7 +158,6 @@ Insert(FunctionCallInfo fcinfo, const FailureIdentity *identity, int severity, p
 				 errmsg("the failure record could not be written"),
 				 errhint("A BEFORE INSERT trigger or a policy on \"FailureRecords\" keeps it from being inserted.")));
 	StoreEnd();
-	AtEOXact_GUC(true, level);
 	TenantLeave(&scope);
 }
 

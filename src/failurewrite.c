@@ -118,27 +118,12 @@ UpdateByPlan(FailureTable *table, FailureRow *row, bool wait)
 	return TM_Ok;
 }
 
-/*
- * Let names in a user's triggers mean what their owner sees, until AtEOXact_GUC(): they run in his name, and a worker could
- * put something of his own in their way.
- */
-int
-PinSearchPath(void)
-{
-	int			level = NewGUCNestLevel();
-	const char *path = psprintf("pg_catalog, %s, pg_temp", quote_identifier(NameStr(InstallationGet()->schema)));
-
-	(void) set_config_option("search_path", path, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	return level;
-}
-
 static void
 RunWrite(const FailureRow *row)
 {
 	Datum		values[lengthof(writtenColumns) + 2] = {FailureValue(row, FC_ORG), FailureValue(row, FC_ID)};
 	char		nulls[lengthof(writtenColumns) + 3];
 	TenantScope scope;
-	int			level;
 
 	memset(nulls, ' ', sizeof(nulls));
 	for (size_t i = 0; i < lengthof(writtenColumns); i++)
@@ -147,7 +132,6 @@ RunWrite(const FailureRow *row)
 		nulls[i + 2] = FailureIsNull(row, writtenColumns[i]) ? 'n' : ' ';
 	}
 	TenantEnter(&scope, DatumGetUUIDP(values[0]));
-	level = PinSearchPath();
 	StoreBegin();
 	if (StoreRun(PLAN_FAILURE_WRITE, values, nulls) != 1)
 		ereport(ERROR,
@@ -155,7 +139,6 @@ RunWrite(const FailureRow *row)
 				 errmsg("failure record %s could not be changed", UuidText(DatumGetUUIDP(values[1]))),
 				 errhint("A BEFORE UPDATE trigger or a policy on \"FailureRecords\" keeps it.")));
 	StoreEnd();
-	AtEOXact_GUC(true, level);
 	TenantLeave(&scope);
 }
 

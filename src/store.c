@@ -67,6 +67,20 @@ StoreEnd(void)
 	SPI_finish();
 }
 
+/*
+ * Let names in a user's triggers mean what their owner sees, until AtEOXact_GUC(): they run in his name, and a caller could
+ * put something of his own in their way.
+ */
+int
+PinSearchPath(void)
+{
+	int			level = NewGUCNestLevel();
+	const char *path = psprintf("pg_catalog, %s, pg_temp", quote_identifier(NameStr(InstallationGet()->schema)));
+
+	(void) set_config_option("search_path", path, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	return level;
+}
+
 /* Run a plan; return the number of rows found or changed. The rows are in SPI_tuptable. */
 uint64
 StoreRun(StorePlan plan, const Datum *values, const char *nulls)
@@ -91,11 +105,12 @@ StoreRunOn(StorePlan plan, SoftTableId table, const Datum *values, const char *n
 		memset(plans, 0, sizeof(plans));
 		plansGeneration = InstallationGeneration();
 	}
-	/* what a dump's script leaves behind would make the owner's books an error, since policies are forced */
-	if (!row_security && (flags & STORE_BOOKS))
+	if (flags & STORE_BOOKS)
 	{
-		gucLevel = NewGUCNestLevel();
-		(void) set_config_option("row_security", "on", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+		gucLevel = PinSearchPath();
+		/* what a dump's script leaves behind would make the owner's books an error, since policies are forced */
+		if (!row_security)
+			(void) set_config_option("row_security", "on", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	}
 	EnterPlan(flags, where->owner, &user, &context);
 	if (plans[plan][table] == NULL)

@@ -49,6 +49,8 @@ extern void InstallationRequire(const char *table, AclMode privilege);
 extern uint64 InstallationGeneration(void);
 extern void InstallationInitialize(void);
 
+extern int	PinSearchPath(void);
+
 extern void StoreBegin(void);
 extern void StoreEnd(void);
 extern uint64 StoreRun(StorePlan plan, const Datum *values, const char *nulls);

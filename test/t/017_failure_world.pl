@@ -172,6 +172,7 @@ sub nothing_of_a_callers_runs_as_the_owner
 	my ($album) = @_;
 	as('studio', q{CREATE TABLE noted (id uuid); CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO noted VALUES (NEW."Id"); RETURN NULL; END';
 		CREATE TRIGGER note AFTER INSERT OR UPDATE ON "FailureRecords" FOR EACH ROW EXECUTE FUNCTION note(); CREATE TRIGGER note AFTER UPDATE ON "Albums" FOR EACH ROW EXECUTE FUNCTION note();
+		CREATE TRIGGER note AFTER INSERT ON "AlbumTransitions" FOR EACH ROW EXECUTE FUNCTION note();
 		GRANT INSERT ON noted TO PUBLIC;});
 	foreach my $login ('retry', 'app')
 	{
@@ -185,10 +186,16 @@ sub nothing_of_a_callers_runs_as_the_owner
 		ask($session, "SELECT photoflow.recover('$id')");
 		is(record($id, '"Status"'), 2, "$login: a record, a claim, a recovery");
 		is(ask($session, q{SELECT string_agg(DISTINCT name, ',') FROM who WHERE name <> current_user}), '', "$login: run nothing of the caller's as somebody else");
+		if ($login eq 'app')
+		{
+			is(ask($session, qq{BEGIN; SELECT to_state FROM photoflow.fire('$album', 'SyncRawTag')}), 'Raw', 'nor does fire(), which writes history as the owner');
+			is(ask($session, q{SELECT string_agg(DISTINCT name, ',') FROM who WHERE name <> current_user}), '', 'but in his own name');
+			ask($session, 'ROLLBACK');
+		}
 		$session->quit;
 	}
 	cmp_ok(as_super('SELECT count(*) FROM noted'), '>', 0, 'the trigger has written where it writes');
-	as('studio', 'DROP TRIGGER note ON "FailureRecords"; DROP TRIGGER note ON "Albums"; DROP TABLE noted; DROP FUNCTION note()');
+	as('studio', 'DROP TRIGGER note ON "FailureRecords"; DROP TRIGGER note ON "Albums"; DROP TRIGGER note ON "AlbumTransitions"; DROP TABLE noted; DROP FUNCTION note()');
 	return;
 }
 
