@@ -339,6 +339,10 @@ $step$),
 CREATE INDEX "IX_AuditLogs_CreatedAt_EntityId" ON {schema}."AuditLogs" USING brin ("CreatedAt",
 	"EntityId" pg_catalog.text_bloom_ops (n_distinct_per_range = 800, false_positive_rate = 0.001)) WITH (pages_per_range = 32);
 COMMENT ON INDEX {schema}."IX_AuditLogs_CreatedAt_EntityId" IS 'which pages of AuditLogs may have rows of a time, or of an entity';
+-- the first pages of an empty month have a summary, which each row would write anew
+SELECT pg_catalog.brin_desummarize_range(i.indexrelid, 0) FROM pg_catalog.pg_inherits h JOIN pg_catalog.pg_index i ON i.indrelid = h.inhrelid
+	JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid JOIN pg_catalog.pg_am m ON m.oid = x.relam
+	WHERE h.inhparent = '{schema}."AuditLogs"'::pg_catalog.regclass AND m.amname = 'brin' AND pg_catalog.pg_relation_size(h.inhrelid) = 0;
 $step$),
 
 (92, '1.4', 'ddl', 'how long AuditLogs are kept', $step$

@@ -22,6 +22,7 @@
 
 static AuditMonth *ListMonths(int months);
 static bool CreatePartition(const StepTarget *target, const AuditMonth *month);
+static void ForgetFirstRange(Oid partition);
 static void RefuseRowsInDefault(const StepTarget *target, const AuditMonth *month);
 
 static const char *const listMonths =
@@ -119,10 +120,22 @@ CreatePartition(const StepTarget *target, const AuditMonth *month)
 								   month->partition, month->from, month->to),
 						  schema),
 			 0, NULL, NULL);
+	ForgetFirstRange(get_relname_relid(month->partition, target->schemaOid));
 	/* named directly, it has not its parent's policies; tables older than policies get none */
 	if (TableIsProtected(get_relname_relid("AuditLogs", target->schemaOid)))
 		ProtectTable(get_relname_relid(month->partition, target->schemaOid));
 	return true;
+}
+
+/* An index that summarizes pages is made with a summary of the first, empty ones, which each row would write anew. */
+static void
+ForgetFirstRange(Oid partition)
+{
+	Oid			types[1] = {OIDOID};
+	Datum		values[1] = {ObjectIdGetDatum(partition)};
+
+	(void) RunSteps("SELECT brin_desummarize_range(i.indexrelid, 0) FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid"
+					" JOIN pg_am m ON m.oid = x.relam WHERE m.amname = 'brin' AND i.indrelid = $1", 1, types, values);
 }
 
 /* PostgreSQL would refuse as well (23514), but could not say what to do. */

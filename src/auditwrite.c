@@ -12,6 +12,7 @@
 
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/tableam.h"
 #include "access/xact.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
@@ -66,7 +67,8 @@ AuditWriterOpen(int room, MemoryContext waiting)
 	writer->waiting = waiting;
 	writer->partition = AuditPlaceOpen(writer->logs, GetCurrentTransactionStartTimestamp(), &writer->columns);
 	if (writer->partition)
-		writer->inserter = MultiInsertBegin(writer->partition, room, false);
+		/* never into holes of older pages: the index that summarizes pages tells times and entities by their place */
+		writer->inserter = MultiInsertBegin(writer->partition, room, false, TABLE_INSERT_SKIP_FSM);
 	return writer;
 }
 

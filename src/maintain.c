@@ -10,17 +10,22 @@
  */
 #include "photoflow.h"
 
+#include "access/brin.h"
+#include "access/genam.h"
+#include "access/table.h"
 #include "access/xact.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
 #include "utils/snapmgr.h"
 
 #include "attempt.h"
@@ -54,6 +59,7 @@ static void MoveMonth(Maintenance *run);
 static void MoveRows(Maintenance *run, const AuditMonth *month);
 static void MakeMonths(Maintenance *run);
 static void DropMonth(Maintenance *run);
+static void SummarizeFullRanges(Oid relid, Oid indexId);
 static void SummarizeMonths(Maintenance *run);
 static void FoldCounts(Maintenance *run);
 static void RunMaintenance(Maintenance *run);
@@ -223,6 +229,22 @@ DropMonth(Maintenance *run)
 	(void) RunSteps(psprintf("DROP TABLE %s", name), 0, NULL, NULL);
 }
 
+/* The range that is being filled stays out: each row that came into it would write its summary anew. */
+static void
+SummarizeFullRanges(Oid relid, Oid indexId)
+{
+	Relation	table = table_open(relid, NoLock);
+	Relation	index = index_open(indexId, AccessShareLock);
+	BlockNumber pages = RelationGetNumberOfBlocks(table);
+	BlockNumber inLast = pages % BrinGetPagesPerRange(index);
+
+	index_close(index, NoLock);
+	table_close(table, NoLock);
+	(void) DirectFunctionCall1(brin_summarize_new_values, ObjectIdGetDatum(indexId));
+	if (inLast > 0 || pages == 0)
+		(void) DirectFunctionCall2(brin_desummarize_range, ObjectIdGetDatum(indexId), Int64GetDatum((int64) pages - inLast));
+}
+
 /*
  * Let the indexes know what pages hold that are full by now. Who vacuums does it, too, and is not disturbed: to wait for the lock
  * would end an autovacuum.
@@ -240,7 +262,7 @@ SummarizeMonths(Maintenance *run)
 		Datum		index = SPI_getbinval(found->vals[i], found->tupdesc, 2, &isNull);
 
 		if (ConditionalLockRelationOid(table, ShareUpdateExclusiveLock))
-			(void) DirectFunctionCall1(brin_summarize_new_values, index);
+			SummarizeFullRanges(table, DatumGetObjectId(index));
 	}
 }
 

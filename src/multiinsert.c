@@ -28,6 +28,7 @@ struct MultiInserter
 	TupleTableSlot **slots;		/* made as they are needed */
 	int			room;
 	int			filled;
+	int			options;		/* of table_multi_insert() */
 };
 
 static bool IndexesArePlain(Relation relation);
@@ -95,7 +96,7 @@ IndexesAreImmediate(Relation relation)
 void
 MultiInsert(Relation relation, int count, RowFiller fill, void *state)
 {
-	MultiInserter *inserter = MultiInsertBegin(relation, Min(count, ROWS_AT_ONCE), count >= ROWS_AT_ONCE);
+	MultiInserter *inserter = MultiInsertBegin(relation, Min(count, ROWS_AT_ONCE), count >= ROWS_AT_ONCE, 0);
 
 	for (int i = 0; i < count; i++)
 	{
@@ -107,15 +108,19 @@ MultiInsert(Relation relation, int count, RowFiller fill, void *state)
 	MultiInsertEnd(inserter);
 }
 
-/* Begin to insert, with room for so many rows before they are written; the caller holds a RowExclusiveLock and may insert. */
+/*
+ * Begin to insert, with room for so many rows before they are written; options are those of table_multi_insert(). The caller
+ * holds a RowExclusiveLock and may insert.
+ */
 MultiInserter *
-MultiInsertBegin(Relation relation, int room, bool isBulk)
+MultiInsertBegin(Relation relation, int room, bool isBulk, int options)
 {
 	MultiInserter *inserter = palloc0(sizeof(MultiInserter));
 
 	inserter->estate = CreateExecutorState();
 	inserter->target = makeNode(ResultRelInfo);
 	inserter->room = room;
+	inserter->options = options;
 	inserter->bulk = isBulk ? GetBulkInsertState() : NULL;
 	inserter->slots = palloc0(sizeof(TupleTableSlot *) * Max(room, 1));
 	InitResultRelInfo(inserter->target, relation, 1, NULL, 0);
@@ -158,7 +163,8 @@ MultiInsertFlush(MultiInserter *inserter)
 
 	if (inserter->filled == 0)
 		return;
-	table_multi_insert(target->ri_RelationDesc, inserter->slots, inserter->filled, GetCurrentCommandId(true), 0, inserter->bulk);
+	table_multi_insert(target->ri_RelationDesc, inserter->slots, inserter->filled, GetCurrentCommandId(true), inserter->options,
+					   inserter->bulk);
 	for (int i = 0; i < inserter->filled && target->ri_NumIndices > 0; i++)
 	{
 		ResetPerTupleExprContext(inserter->estate);

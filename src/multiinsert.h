@@ -26,7 +26,7 @@ extern void MultiInsert(Relation relation, int count, RowFiller fill, void *stat
 
 /* the same for rows that come one by one; in the memory context that was current at its beginning */
 typedef struct MultiInserter MultiInserter;
-extern MultiInserter *MultiInsertBegin(Relation relation, int room, bool isBulk);
+extern MultiInserter *MultiInsertBegin(Relation relation, int room, bool isBulk, int options);
 extern TupleTableSlot *MultiInsertNext(MultiInserter *inserter);
 extern bool MultiInsertStore(MultiInserter *inserter);
 extern void MultiInsertFlush(MultiInserter *inserter);
