@@ -342,7 +342,7 @@ COMMENT ON INDEX {schema}."IX_AuditLogs_CreatedAt_EntityId" IS 'which pages of A
 -- the first pages of an empty month have a summary, which each row would write anew
 SELECT pg_catalog.brin_desummarize_range(i.indexrelid, 0) FROM pg_catalog.pg_inherits h JOIN pg_catalog.pg_index i ON i.indrelid = h.inhrelid
 	JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid JOIN pg_catalog.pg_am m ON m.oid = x.relam
-	WHERE h.inhparent = '{schema}."AuditLogs"'::pg_catalog.regclass AND m.amname = 'brin' AND pg_catalog.pg_relation_size(h.inhrelid) = 0;
+	WHERE h.inhparent = $table${schema}."AuditLogs"$table$::pg_catalog.regclass AND m.amname = 'brin' AND pg_catalog.pg_relation_size(h.inhrelid) = 0;
 $step$),
 
 (92, '1.4', 'ddl', 'how long AuditLogs are kept', $step$

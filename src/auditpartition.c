@@ -169,7 +169,7 @@ static const char *const listPartitions =
 	" - CASE WHEN pg_relation_size(c.oid) = 0 THEN pg_total_relation_size(c.oid) ELSE 0 END, greatest(c.reltuples, 0)::int8, s.\"SealedAt\""
 	" FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid CROSS JOIN LATERAL pg_get_expr(c.relpartbound, c.oid) b (bound)"
 	" LEFT JOIN {schema}.\"AuditSeals\" s ON s.\"Partition\" = c.relname"
-	" WHERE i.inhparent = '{schema}.\"AuditLogs\"'::regclass ORDER BY 3 NULLS LAST";
+	" WHERE i.inhparent = $table${schema}.\"AuditLogs\"$table$::regclass ORDER BY 3 NULLS LAST";
 
 PHOTOFLOW_FUNCTION(photoflow_list_audit_partitions)
 {

@@ -84,17 +84,17 @@ static const char *const moveStatements =
 static const char *const oldMonthQuery =
 	"SELECT m.oid, m.ends FROM {schema}.\"AuditSettings\" s,"
 	" (SELECT c.oid, substring(pg_get_expr(c.relpartbound, c.oid) FROM $$TO \\('([^']+)'\\)$$)::timestamptz FROM pg_class c"
-	"  JOIN pg_inherits i ON i.inhrelid = c.oid WHERE i.inhparent = '{schema}.\"AuditLogs\"'::regclass) m (oid, ends)"
+	"  JOIN pg_inherits i ON i.inhrelid = c.oid WHERE i.inhparent = $table${schema}.\"AuditLogs\"$table$::regclass) m (oid, ends)"
 	" WHERE m.ends > $1 AND m.ends <= now() - s.\"KeepFor\" ORDER BY m.ends LIMIT 1";
 
-static const char *const heldQuery =
-	"SELECT FROM {schema}.\"RetentionRules\" r WHERE r.\"LegalHold\" AND EXISTS (SELECT FROM %s a WHERE a.\"OrgId\" = r.\"OrgId\") LIMIT 1";
+/* followed by the partition */
+static const char *const heldQuery = "SELECT FROM {schema}.\"RetentionRules\" r WHERE r.\"LegalHold\" AND EXISTS (SELECT FROM ";
 
 /* the indexes that only summarize pages, of months that are being written, and their tables */
 static const char *const summaryQuery =
 	"SELECT i.indrelid, i.indexrelid FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_am m ON m.oid = x.relam"
 	" JOIN pg_inherits h ON h.inhrelid = i.indrelid JOIN pg_class c ON c.oid = i.indrelid AND c.relkind = 'r', pg_get_expr(c.relpartbound, c.oid) b (bound)"
-	" WHERE h.inhparent = '{schema}.\"AuditLogs\"'::regclass AND m.amname = 'brin'"
+	" WHERE h.inhparent = $table${schema}.\"AuditLogs\"$table$::regclass AND m.amname = 'brin'"
 	" AND coalesce(substring(b.bound FROM $$FROM \\('([^']+)'\\)$$)::timestamptz <= now(), true)"
 	" AND coalesce(substring(b.bound FROM $$TO \\('([^']+)'\\)$$)::timestamptz > now() - interval '1 month', true)";
 
@@ -224,7 +224,7 @@ DropMonth(Maintenance *run)
 	partition = DatumGetObjectId(StoreDatum(0, 1));
 	run->after = DatumGetTimestampTz(StoreDatum(0, 2));
 	name = quote_qualified_identifier(schema, get_rel_name(partition));
-	if (RunSteps(ExpandSchema(psprintf(heldQuery, name), schema), 0, NULL, NULL) > 0)
+	if (RunSteps(psprintf("%s%s a WHERE a.\"OrgId\" = r.\"OrgId\") LIMIT 1", ExpandSchema(heldQuery, schema), name), 0, NULL, NULL) > 0)
 		return;
 	(void) RunSteps(psprintf("DROP TABLE %s", name), 0, NULL, NULL);
 }
