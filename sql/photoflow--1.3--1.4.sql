@@ -59,11 +59,21 @@ GRANT EXECUTE ON FUNCTION photoflow.keep_audit() TO PUBLIC;
 COMMENT ON FUNCTION photoflow.keep_audit() IS
 'Trigger function: nobody but the database writes "Changes", "TransactionId" and "DbUser" of the audit log. Errors: 42501.';
 
+CREATE FUNCTION photoflow.keep_sealed()
+	RETURNS trigger
+	LANGUAGE c VOLATILE PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'photoflow_keep_sealed';
+REVOKE ALL ON FUNCTION photoflow.keep_sealed() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION photoflow.keep_sealed() TO @extowner@;
+COMMENT ON FUNCTION photoflow.keep_sealed() IS
+'Trigger function: a month of the audit log that is sealed takes no row any more. seal_partition() puts it there. Errors: 55000.';
+
 CREATE VIEW photoflow.tracked_tables AS
 	SELECT t.tgrelid::regclass AS table_name, CASE WHEN bool_or((t.tgtype & 29) = 29) THEN 'row' ELSE 'statement' END AS level,
 		array(SELECT substr(a.argument, 8)::name FROM unnest(max(x.arguments)) a (argument) WHERE a.argument LIKE 'ignore:%') AS ignored_columns,
 		array(SELECT substr(a.argument, 6)::name FROM unnest(max(x.arguments)) a (argument) WHERE a.argument LIKE 'mask:%') AS masked_columns,
-		bool_and(t.tgenabled IN ('O', 'A')) AS enabled
+		bool_and(t.tgenabled IN ('O', 'A')) AND (bool_or((t.tgtype & 29) = 29)
+			OR NOT EXISTS (SELECT FROM pg_catalog.pg_inherits h WHERE t.tgrelid IN (h.inhrelid, h.inhparent))) AS enabled
 	FROM pg_catalog.pg_trigger t JOIN pg_catalog.pg_proc p ON p.oid = t.tgfoid JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
 		CROSS JOIN LATERAL (SELECT array(SELECT convert_from(decode(b.escaped, 'escape'), getdatabaseencoding())
 			FROM unnest(string_to_array(encode(t.tgargs, 'escape'), '\000')) b (escaped))) x (arguments)
@@ -72,7 +82,7 @@ CREATE VIEW photoflow.tracked_tables AS
 REVOKE ALL ON photoflow.tracked_tables FROM PUBLIC;
 GRANT SELECT ON photoflow.tracked_tables TO PUBLIC;
 COMMENT ON VIEW photoflow.tracked_tables IS
-'The tables whose changes are recorded: by row or by statement, what is ignored and what is masked beside passwords and tokens, and whether all triggers are enabled.';
+'The tables whose changes are recorded: by row or by statement, what is ignored and what is masked beside passwords and tokens, and whether it is all recorded: not where a trigger is disabled, or a table by statement has become part of another; track() it, or the whole, again.';
 
 -- Reports
 
@@ -301,7 +311,7 @@ BEGIN ATOMIC
 	FROM photoflow.audit_partitions p
 	UNION ALL
 	SELECT 'tracked tables', coalesce(string_agg(t.table_name::text, ', ' ORDER BY t.table_name::text), 'none'), coalesce(bool_and(t.enabled), true),
-		CASE WHEN NOT bool_and(t.enabled) THEN 'A trigger is disabled: ALTER TABLE ... ENABLE TRIGGER.' END
+		CASE WHEN NOT bool_and(t.enabled) THEN 'A trigger is disabled, or a table became a partition or a child: ALTER TABLE ... ENABLE TRIGGER, or track() it again.' END
 	FROM photoflow.tracked_tables t
 	UNION ALL
 	SELECT 'refusals', CASE WHEN c.counted THEN coalesce(string_agg(format('%s %s', r.sqlstate, r.refusals), ', ' ORDER BY r.sqlstate), 'none')

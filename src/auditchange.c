@@ -10,11 +10,15 @@
 #include "photoflow.h"
 
 #include "access/xact.h"
+#include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
+#include "pgtime.h"
 #include "utils/builtins.h"
+#include "utils/bytea.h"
+#include "utils/float.h"
 #include "utils/rel.h"
 #include "utils/tuplestore.h"
 
@@ -35,7 +39,20 @@ typedef struct Recorder
 	AuditRow	row;			/* what all rows of the statement share, once the writer is open */
 } Recorder;
 
+/* what texts of values depend on */
+typedef struct OutputSettings
+{
+	int			dateStyle;
+	int			intervalStyle;
+	int			floatDigits;
+	int			byteaOutput;
+	pg_tz	   *timezone;
+} OutputSettings;
+
+static OutputSettings PinOutput(const OutputSettings *settings);
+static void RecordEvent(const TriggerData *trigger);
 static bool TablesAreThere(const TriggerData *trigger);
+static bool IsRecordedByRow(const TriggerData *trigger);
 static void RecorderBegin(Recorder *recorder, const TriggerData *trigger, int room);
 static void RecorderOpen(Recorder *recorder);
 static void RecorderEnd(Recorder *recorder);
@@ -66,7 +83,11 @@ RecorderOpen(Recorder *recorder)
 	AuditRowOfContext(row);
 	AuditSet(row, AC_ENTITY_TYPE, CStringGetTextDatum(recorder->table->entityType));
 	if (ContextUser() == NULL)
-		AuditSet(row, AC_LOGIN, CStringGetTextDatum(GetUserNameFromId(GetSessionUserId(), false)));
+	{
+		const char *login = GetUserNameFromId(GetSessionUserId(), true);
+
+		AuditSet(row, AC_LOGIN, CStringGetTextDatum(login ? login : psprintf("%u", GetSessionUserId())));
+	}
 	AuditSet(row, AC_TRANSACTION, UInt64GetDatum(U64FromFullTransactionId(GetTopFullTransactionId())));
 }
 
@@ -145,7 +166,7 @@ RecordTruncate(Recorder *recorder)
 
 	RecorderOpen(recorder);
 	UuidV7(&id);
-	AuditSet(&recorder->row, AC_ID, UUIDPGetDatum(&id));
+	AuditSet(&recorder->row, AC_ID, UuidCopyDatum(&id));
 	SetOrganization(recorder, &recorder->row, NULL);
 	AuditSet(&recorder->row, AC_ACTION, CStringGetTextDatum("truncate"));
 	AuditWriterAdd(recorder->writer, &recorder->row);
@@ -201,36 +222,75 @@ TablesAreThere(const TriggerData *trigger)
 		(trigger->tg_newtable != NULL) == (TRIGGER_FIRED_BY_UPDATE(event) || TRIGGER_FIRED_BY_INSERT(event));
 }
 
+/* A table that was tracked by itself, and has become part of one that is, has the triggers of both. */
+static bool
+IsRecordedByRow(const TriggerData *trigger)
+{
+	const TriggerDesc *triggers = trigger->tg_relation->trigdesc;
+
+	for (int i = 0; triggers && i < triggers->numtriggers && !TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event); i++)
+		if (triggers->triggers[i].tgfoid == trigger->tg_trigger->tgfoid && TRIGGER_FOR_ROW(triggers->triggers[i].tgtype))
+			return true;
+	return false;
+}
+
+/* Make texts of values the same whatever the session's settings are; they are variables here, so that it costs nothing. */
+static OutputSettings
+PinOutput(const OutputSettings *settings)
+{
+	OutputSettings before = {DateStyle, IntervalStyle, extra_float_digits, bytea_output, session_timezone};
+
+	DateStyle = settings->dateStyle;
+	IntervalStyle = settings->intervalStyle;
+	extra_float_digits = settings->floatDigits;
+	bytea_output = settings->byteaOutput;
+	session_timezone = settings->timezone;
+	return before;
+}
+
+static void
+RecordEvent(const TriggerData *trigger)
+{
+	Recorder	recorder;
+	TupleTableSlot *slot = trigger->tg_trigslot;
+
+	RecorderBegin(&recorder, trigger, TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ? 1 : ROWS_AT_ONCE);
+	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
+		RecordTruncate(&recorder);
+	else if (TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event))
+		RecordStatement(&recorder, trigger);
+	else if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+		Record(&recorder, slot, trigger->tg_newslot);
+	else if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+		Record(&recorder, NULL, slot);
+	else
+		Record(&recorder, slot, NULL);
+	RecorderEnd(&recorder);
+}
+
 PHOTOFLOW_FUNCTION(photoflow_record_changes)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
-	Recorder	recorder;
+	OutputSettings before;
+	OutputSettings pinned = {USE_ISO_DATES, INTSTYLE_POSTGRES, 1, BYTEA_OUTPUT_HEX, NULL};
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) || !TablesAreThere(trigger))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("function \"%s\" must be fired %s", "record_changes", "AFTER, for each row or with transition tables"),
 				 errhint("SELECT photoflow.track(table) makes its triggers.")));
-	if (TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+	if (TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event) && IsRecordedByRow(trigger))
+		return PointerGetDatum(NULL);
+	pinned.timezone = pg_tzset("UTC");
+	before = PinOutput(&pinned);
+	PG_TRY();
 	{
-		TupleTableSlot *slot = trigger->tg_trigslot;
-
-		RecorderBegin(&recorder, trigger, 1);
-		if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
-			Record(&recorder, slot, trigger->tg_newslot);
-		else if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
-			Record(&recorder, NULL, slot);
-		else
-			Record(&recorder, slot, NULL);
+		RecordEvent(trigger);
 	}
-	else
+	PG_FINALLY();
 	{
-		RecorderBegin(&recorder, trigger, ROWS_AT_ONCE);
-		if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
-			RecordTruncate(&recorder);
-		else
-			RecordStatement(&recorder, trigger);
+		(void) PinOutput(&before);
 	}
-	RecorderEnd(&recorder);
+	PG_END_TRY();
 	return PointerGetDatum(NULL);
 }

@@ -106,6 +106,16 @@ KeyText(const TrackedColumn *column, Datum value)
 		return pstrdup(AUDIT_MASK);
 	if (column->kind == DIFF_UUID)
 		return UuidText(DatumGetUUIDP(value));
+	if (column->kind == DIFF_JSONB || column->kind == DIFF_JSON || column->isContainer)
+	{
+		JsonbValue	json;
+		int64		room = AUDIT_VALUES_MOST;
+		Jsonb	   *masked;
+
+		AuditValueToJson(&json, column, value, false, &room);
+		masked = JsonbValueToJsonb(&json);
+		return JsonbToCString(NULL, &masked->root, VARSIZE(masked));
+	}
 	return OutputFunctionCall(unconstify(FmgrInfo *, &column->toText), value);
 }
 

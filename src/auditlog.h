@@ -75,6 +75,9 @@ typedef struct AuditColumns
 	AttrNumber	deleted;
 } AuditColumns;
 
+/* on a month that is sealed; it refuses rows */
+#define AUDIT_SEALED_TRIGGER "zz_PhotoflowAuditSealed"
+
 extern void AuditPlaceInitialize(void);
 extern Relation AuditPlaceOpen(Relation logs, TimestampTz at, AuditColumns *columns);
 
@@ -116,7 +119,9 @@ typedef struct TrackedColumn
 	bool		byValue;
 	int16		length;
 	bool		masked;
-	FmgrInfo	toJson;			/* of DIFF_OTHER */
+	bool		isContainer;	/* an array or a composite */
+	bool		mayFail;		/* to_jsonb() may refuse a value of it */
+	FmgrInfo	toJson;			/* of DIFF_OTHER and DIFF_JSON */
 	FmgrInfo	toText;
 } TrackedColumn;
 
@@ -124,6 +129,7 @@ typedef struct TrackedColumn
 typedef struct TrackedTable
 {
 	Oid			relation;
+	Oid			root;			/* of a partition the whole, whose name the log has */
 	MemoryContext memory;
 	bool		valid;
 	const char *entityType;

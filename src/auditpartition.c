@@ -180,6 +180,9 @@ PHOTOFLOW_FUNCTION(photoflow_list_audit_partitions)
 	InitMaterializedSRF(fcinfo, 0);
 	StoreBegin();
 	EnterSteps(&scope, GetUserId());
+	/* so that bounds are read as they were written */
+	SetInScope("TimeZone", "UTC");
+	SetInScope("DateStyle", "ISO, YMD");
 	/* part of status(), which says itself what is missing */
 	if (ReadDataSchema(&schema) && OidIsValid(get_relname_relid("AuditSeals", get_namespace_oid(NameStr(schema), true))))
 	{

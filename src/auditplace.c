@@ -12,6 +12,7 @@
 #include "commands/trigger.h"
 #include "partitioning/partbounds.h"
 #include "partitioning/partdesc.h"
+#include "storage/lmgr.h"
 #include "utils/lsyscache.h"
 #include "utils/partcache.h"
 #include "utils/rel.h"
@@ -50,6 +51,7 @@ static struct
 } kept;
 
 static void ForgetPartition(Datum arg, Oid relid);
+static Oid	FindPartition(Relation logs, TimestampTz at);
 static Relation OpenPartition(Relation logs, TimestampTz at);
 static void LookAtPartition(Relation logs, Relation partition);
 static bool IsPlain(Relation logs, Relation partition);
@@ -69,9 +71,9 @@ ForgetPartition(Datum arg, Oid relid)
 		kept.partition = InvalidOid;
 }
 
-/* Open the partition for rows of this time; NULL where that is not for us to find. */
-static Relation
-OpenPartition(Relation logs, TimestampTz at)
+/* Find the partition for rows of this time; InvalidOid where that is not for us to find. */
+static Oid
+FindPartition(Relation logs, TimestampTz at)
 {
 	PartitionKey key = RelationGetPartitionKey(logs);
 	PartitionDesc desc = key ? RelationGetPartitionDesc(logs, true) : NULL;
@@ -81,12 +83,32 @@ OpenPartition(Relation logs, TimestampTz at)
 
 	if (desc == NULL || desc->nparts == 0 || key->strategy != PARTITION_STRATEGY_RANGE || key->partnatts != 1 ||
 		key->partattrs[0] != get_attnum(RelationGetRelid(logs), columnsKnown[AC_CREATED].name))
-		return NULL;
+		return InvalidOid;
 	index = desc->boundinfo->indexes[partition_range_datum_bsearch(key->partsupfunc, key->partcollation, desc->boundinfo, 1,
 																   &value, &isEqual) + 1];
 	if (index < 0)
 		index = desc->boundinfo->default_index;
-	return index < 0 ? NULL : table_open(desc->oids[index], RowExclusiveLock);
+	return index < 0 ? InvalidOid : desc->oids[index];
+}
+
+/* Open that partition. While we wait for its lock somebody may make another for the time: then that is the one. */
+static Relation
+OpenPartition(Relation logs, TimestampTz at)
+{
+	Oid			found = FindPartition(logs, at);
+
+	while (OidIsValid(found))
+	{
+		Oid			again;
+
+		LockRelationOid(found, RowExclusiveLock);
+		again = FindPartition(logs, at);
+		if (again == found)
+			return table_open(found, NoLock);
+		UnlockRelationOid(found, RowExclusiveLock);
+		found = again;
+	}
+	return NULL;
 }
 
 /* Find the columns; raise PF040 where the table is older than they are. */
@@ -98,6 +120,7 @@ LookAtPartition(Relation logs, Relation partition)
 	/* first of all, so that what changes while we look is looked at again the next time */
 	kept.logs = RelationGetRelid(logs);
 	kept.partition = relid;
+	kept.plain = false;
 	for (int i = 0; i < AC_COUNT; i++)
 	{
 		AttrNumber	number = get_attnum(relid, columnsKnown[i].name);
@@ -139,12 +162,16 @@ ColumnsAreFilled(Relation partition)
 	{
 		Form_pg_attribute attribute = TupleDescAttr(desc, i);
 		bool		known = i + 1 == kept.columns.deleted && attribute->atttypid == BOOLOID;
+		bool		filled = known;
 
 		for (int c = 0; c < AC_COUNT && !known; c++)
+		{
 			known = kept.columns.number[c] == i + 1;
+			filled = known && (c == AC_ID || c == AC_ORG || c == AC_CREATED || c == AC_ACTION || c == AC_STATUS);
+		}
 		if (attribute->attisdropped)
 			continue;
-		if (known ? attribute->atttypmod != -1 :
+		if (known ? attribute->atttypmod != -1 || (attribute->attnotnull && !filled) :
 			attribute->attnotnull || attribute->atthasdef || OidIsValid(get_element_type(attribute->atttypid)) ||
 			get_typtype(attribute->atttypid) == TYPTYPE_DOMAIN)
 			return false;
@@ -152,7 +179,7 @@ ColumnsAreFilled(Relation partition)
 	return kept.columns.deleted != InvalidAttrNumber;
 }
 
-/* Say whether nobody else has a trigger that an INSERT fires. */
+/* Say whether nobody else has a trigger that an INSERT fires, and the month is not sealed. */
 static bool
 TriggersAreOurs(Relation relation)
 {
@@ -161,7 +188,8 @@ TriggersAreOurs(Relation relation)
 	bool		areOurs = true;
 
 	for (int i = 0; areOurs && triggers && i < triggers->numtriggers; i++)
-		areOurs = !TRIGGER_FOR_INSERT(triggers->triggers[i].tgtype) || get_func_namespace(triggers->triggers[i].tgfoid) == ours;
+		areOurs = !TRIGGER_FOR_INSERT(triggers->triggers[i].tgtype) ||
+			(get_func_namespace(triggers->triggers[i].tgfoid) == ours && strcmp(triggers->triggers[i].tgname, AUDIT_SEALED_TRIGGER) != 0);
 	FreeTriggerDesc(triggers);
 	return areOurs;
 }

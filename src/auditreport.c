@@ -155,7 +155,7 @@ static char *
 Bar(int64 calls, int64 most)
 {
 	const char *block = GetDatabaseEncoding() == PG_UTF8 ? "\xe2\x96\x88" : "#";
-	int64		length = (int64) rint((double) BAR_LENGTH * (double) calls / (double) most);
+	int64		length = (int64) floor((double) BAR_LENGTH * (double) calls / (double) most + 0.5);
 	StringInfoData bar;
 
 	initStringInfo(&bar);

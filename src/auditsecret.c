@@ -7,28 +7,31 @@
  */
 #include "photoflow.h"
 
+#include <ctype.h>
+
 #include "utils/builtins.h"
 
 #include "auditlog.h"
 
-/* names are compared in lower case, without _ and -; a longer one by its end */
+/* names are compared in lower case, letters and digits only; a longer one by its end */
 #define NAME_MOST 64
 
-static const char *const endings[] = {"password", "passwd", "pwd", "secret", "token", "apikey", "privatekey", "passphrase"};
-static const char *const names[] = {"passwordhash", "authorization", "cookie", "setcookie", "connectionstring", "credentials"};
+static const char *const endings[] = {"password", "passwd", "pwd", "secret", "token", "apikey", "privatekey", "passphrase", "authorization"};
+static const char *const names[] = {"passwordhash", "cookie", "setcookie", "connectionstring", "credentials"};
 
 /* of these the rest of the line is the value */
-static const char *const headers[] = {"authorization", "cookie", "setcookie"};
+static const char *const headers[] = {"authorization", "proxyauthorization", "cookie", "setcookie"};
 
 static int	NormaliseName(const char *name, int length, char *out);
 static bool IsNamed(const char *name, const char *const *list, int count);
 static bool NeedsMask(JsonbContainer *container, bool strings);
 static void MaskString(JsonbValue *value);
 static bool IsWord(char c);
-static int	TokenLength(const char *text, const char *end);
+static const char *FindToken(const char *word, const char *wordEnd, const char *end, const char **tokenEnd);
+static bool IsBase64(const char *text, const char *end);
 static int	SchemeLength(const char *text, const char *end);
-static const char *ValueEnd(const char *text, const char *end, const char *name, int nameLength);
-static const char *ValueStart(const char *text, const char *end);
+static const char *ValueEnd(const char *text, const char *end, const char *name, int nameLength, char quote);
+static const char *ValueStart(const char *text, const char *end, char *quote);
 
 static int
 NormaliseName(const char *name, int length, char *out)
@@ -41,7 +44,7 @@ NormaliseName(const char *name, int length, char *out)
 		length = NAME_MOST;
 	}
 	for (int i = 0; i < length; i++)
-		if (name[i] != '_' && name[i] != '-')
+		if (isalnum((unsigned char) name[i]))
 			out[count++] = pg_ascii_tolower((unsigned char) name[i]);
 	out[count] = '\0';
 	return count;
@@ -158,24 +161,45 @@ IsWord(char c)
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
 }
 
-/* Return the length of a JSON web token that begins here: three words, parted by dots, the first of an object in base64; or 0. */
-static int
-TokenLength(const char *text, const char *end)
+/*
+ * Find a JSON web token whose first part is in this word, perhaps behind a dash: three words, parted by dots, the first of an object
+ * in base64. Return where it begins, and where it ends; NULL where there is none.
+ */
+static const char *
+FindToken(const char *word, const char *wordEnd, const char *end, const char **tokenEnd)
 {
-	const char *at = text;
+	const char *at = wordEnd;
 
-	if (end - text < 2 || text[0] != 'e' || text[1] != 'y')
-		return 0;
-	for (int part = 0; part < 3; part++)
+	for (int part = 0; part < 2; part++)
 	{
-		const char *start = at;
+		const char *start;
 
-		while (at < end && IsWord(*at))
+		if (at == end || *at != '.')
+			return NULL;
+		for (start = ++at; at < end && IsWord(*at);)
 			at++;
-		if (at == start || (part < 2 && (at == end || *at++ != '.')))
-			return 0;
+		if (at == start || (part == 0 && (at - start < 2 || start[0] != 'e' || start[1] != 'y')))
+			return NULL;
 	}
-	return (int) (at - text);
+	for (const char *start = word; start + 1 < wordEnd; start++)
+		if ((start == word || start[-1] == '-' || start[-1] == '_') && start[0] == 'e' && start[1] == 'y')
+		{
+			*tokenEnd = at;
+			return start;
+		}
+	return NULL;
+}
+
+/* Tell a user and his password in base64 from the word that follows "basic" in a sentence. */
+static bool
+IsBase64(const char *text, const char *end)
+{
+	int			length = 0;
+	bool		coded = false;
+
+	for (; text < end && (isalnum((unsigned char) *text) || strchr("+/=_-", *text)); text++, length++)
+		coded = coded || !islower((unsigned char) *text);
+	return coded && length >= 4;
 }
 
 /* Return the length of "Bearer " or "Basic " in front of a value; or 0. */
@@ -191,38 +215,50 @@ SchemeLength(const char *text, const char *end)
 
 		if (end - text <= length || pg_strncasecmp(text, schemes[i], length) != 0)
 			continue;
-		while (at < end && *at == ' ')
+		while (at < end && (*at == ' ' || *at == '\t'))
 			at++;
-		if (at > text + length && at < end && !strchr("\r\n\t,;", *at))
+		if (at > text + length && at < end && !strchr("\r\n,;", *at) && (i == 0 || IsBase64(at, end)))
 			return (int) (at - text);
 	}
 	return 0;
 }
 
-/* Return where the value begins that a name gives to itself by = or :, also in quotes; NULL where it does not. */
+/*
+ * Return where the value begins that a name gives to itself by = or :, also in quotes, and in quotes of JSON within JSON; NULL where it
+ * does not. quote: what it ends with, or '\0'.
+ */
 static const char *
-ValueStart(const char *text, const char *end)
+ValueStart(const char *text, const char *end, char *quote)
 {
-	while (text < end && (*text == '"' || *text == '\'' || *text == ' '))
+	while (text < end && strchr("\"'\\ \t[]", *text))
 		text++;
 	if (text == end || (*text != '=' && *text != ':'))
 		return NULL;
-	do
-		text++;
-	while (text < end && (*text == ' ' || *text == '"' || *text == '\''));
+	*quote = '\0';
+	for (text++; text < end && strchr("\"'\\ \t=:>", *text) && *quote == '\0'; text++)
+		if (*text == '"' || *text == '\'')
+			*quote = *text;
 	return text < end && !strchr("\r\n", *text) ? text : NULL;
 }
 
-/* Return where a value ends: a header's with its line. */
+/* Return where a value ends: in quotes with them, a header's with its line. */
 static const char *
-ValueEnd(const char *text, const char *end, const char *name, int nameLength)
+ValueEnd(const char *text, const char *end, const char *name, int nameLength, char quote)
 {
 	char		normal[NAME_MOST + 1];
-	const char *stops = " \t\r\n,;&\"')}]";
+	const char *stops = " \t\r\n,;&\"'";
 
+	if (quote != '\0')
+	{
+		while (text < end && *text != quote)
+			text += *text == '\\' && text + 1 < end && text[1] != quote ? 2 : 1;
+		while (text > name && text[-1] == '\\')
+			text--;				/* of JSON within JSON */
+		return text;
+	}
 	(void) NormaliseName(name, nameLength, normal);
 	if (IsNamed(normal, headers, lengthof(headers)))
-		stops = "\r\n\"'";
+		stops = "\r\n";
 	else
 		text += SchemeLength(text, end);
 	while (text < end && !strchr(stops, *text))
@@ -244,6 +280,7 @@ MaskText(const char *text, int length, int *masked)
 		const char *word = at;
 		const char *value = NULL;
 		const char *after = NULL;
+		char		quote = '\0';
 
 		while (at < end && IsWord(*at))
 			at++;
@@ -252,19 +289,15 @@ MaskText(const char *text, int length, int *masked)
 			appendStringInfoChar(&out, *at++);
 			continue;
 		}
-		if (TokenLength(word, end) > 0)
-		{
-			value = word;
-			after = word + TokenLength(word, end);
-		}
-		else if (SchemeLength(word, end) > 0)
+		value = FindToken(word, at, end, &after);
+		if (value == NULL && SchemeLength(word, end) > 0)
 		{
 			value = word + SchemeLength(word, end);
 			for (after = value; after < end && !strchr(" \t\r\n,;\"'", *after);)
 				after++;
 		}
-		else if (IsSecretName(word, (int) (at - word)) && (value = ValueStart(at, end)) != NULL)
-			after = ValueEnd(value, end, word, (int) (at - word));
+		else if (value == NULL && IsSecretName(word, (int) (at - word)) && (value = ValueStart(at, end, &quote)) != NULL)
+			after = ValueEnd(value, end, word, (int) (at - word), quote);
 		if (after && after > value)
 		{
 			appendBinaryStringInfo(&out, word, (int) (value - word));

@@ -8,6 +8,7 @@
 
 #include "access/genam.h"
 #include "access/table.h"
+#include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/partition.h"
 #include "catalog/pg_attribute.h"
@@ -16,9 +17,11 @@
 #include "nodes/makefuncs.h"
 #include "utils/fmgroids.h"
 #include "utils/hsearch.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 
 #include "auditlog.h"
 #include "relwatch.h"
@@ -38,15 +41,18 @@ static HTAB *tables = NULL;
 static MemoryContext retired = NULL;
 
 static void ForgetTable(Datum arg, Oid relid);
+static void ForgetTables(Datum arg, int cacheid, uint32 hash);
 static void FreeRetired(XactEvent event, void *arg);
 static TrackedTable *Describe(Relation relation, const Trigger *trigger);
 static bool IsGiven(const Trigger *trigger, bool masks, const char *column);
 static bool MasksAreColumns(Relation relation, const Trigger *trigger);
 static bool IsMasked(Relation relation, const Trigger *trigger, const char *column);
 static DiffKind KindOf(Oid type);
+static bool ConversionMayFail(Oid type);
 static void DescribeColumn(TrackedColumn *column, Form_pg_attribute attribute, bool masked);
 static int	CompareKeys(const void *a, const void *b);
 static void DescribeColumns(TrackedTable *table, Relation relation, const Trigger *trigger);
+static Relation OpenKey(Relation relation);
 static void DescribeKey(TrackedTable *table, Relation relation, const Trigger *trigger);
 static void DescribeOwner(TrackedTable *table, Relation relation);
 
@@ -54,6 +60,7 @@ void
 TrackedTableInitialize(void)
 {
 	WatchRelations(ForgetTable);
+	CacheRegisterSyscacheCallback(NAMESPACEOID, ForgetTables, (Datum) 0);
 	RegisterXactCallback(FreeRetired, NULL);
 }
 
@@ -65,17 +72,17 @@ ForgetTable(Datum arg, Oid relid)
 
 	if (tables == NULL)
 		return;
-	if (OidIsValid(relid))
-	{
-		entry = hash_search(tables, &relid, HASH_FIND, NULL);
-		if (entry && entry->table)
-			entry->table->valid = false;
-		return;
-	}
 	hash_seq_init(&status, tables);
 	while ((entry = hash_seq_search(&status)) != NULL)
-		if (entry->table)
+		if (entry->table && (relid == InvalidOid || entry->table->relation == relid || entry->table->root == relid))
 			entry->table->valid = false;
+}
+
+/* A schema has another name, perhaps. */
+static void
+ForgetTables(Datum arg, int cacheid, uint32 hash)
+{
+	ForgetTable(arg, InvalidOid);
 }
 
 static void
@@ -212,6 +219,20 @@ KindOf(Oid type)
 	}
 }
 
+/* Say whether to_jsonb() may refuse a value: it goes into containers, and asks the output functions of users' types. */
+static bool
+ConversionMayFail(Oid type)
+{
+	Oid			element = get_base_element_type(type);
+	Oid			base = getBaseType(OidIsValid(element) ? element : getBaseType(type));
+
+	if (KindOf(base) != DIFF_OTHER)
+		return base == JSONOID;
+	return base >= FirstNormalObjectId ? get_typtype(base) != TYPTYPE_ENUM :
+		get_typtype(base) == TYPTYPE_RANGE || get_typtype(base) == TYPTYPE_MULTIRANGE || get_typtype(base) == TYPTYPE_COMPOSITE ||
+		base == RECORDOID;
+}
+
 static void
 DescribeColumn(TrackedColumn *column, Form_pg_attribute attribute, bool masked)
 {
@@ -234,6 +255,8 @@ DescribeColumn(TrackedColumn *column, Form_pg_attribute attribute, bool masked)
 	fmgr_info_cxt(output, &column->toText, CurrentMemoryContext);
 	if (column->kind != DIFF_OTHER && column->kind != DIFF_JSON)
 		return;
+	column->isContainer = OidIsValid(get_base_element_type(attribute->atttypid)) || type_is_rowtype(getBaseType(attribute->atttypid));
+	column->mayFail = ConversionMayFail(attribute->atttypid);
 	fmgr_info_cxt(F_TO_JSONB, &column->toJson, CurrentMemoryContext);
 	example = makeNullConst(attribute->atttypid, attribute->atttypmod, attribute->attcollation);
 	fmgr_info_set_expr((Node *) makeFuncExpr(F_TO_JSONB, JSONBOID, list_make1(example), InvalidOid, InvalidOid,
@@ -271,15 +294,30 @@ DescribeColumns(TrackedTable *table, Relation relation, const Trigger *trigger)
 	qsort(table->columns, table->count, sizeof(TrackedColumn), CompareKeys);
 }
 
+/* Open the index of the primary key, also of one that is checked at the commit only; NULL where there is none. */
+static Relation
+OpenKey(Relation relation)
+{
+	ListCell   *cell;
+
+	foreach(cell, RelationGetIndexList(relation))
+	{
+		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
+
+		if (index->rd_index->indisprimary)
+			return index;
+		index_close(index, AccessShareLock);
+	}
+	return NULL;
+}
+
 static void
 DescribeKey(TrackedTable *table, Relation relation, const Trigger *trigger)
 {
-	Oid			keyIndex = PrimaryKeyIndex(relation);
-	Relation	index;
+	Relation	index = OpenKey(relation);
 
-	if (!OidIsValid(keyIndex))
+	if (index == NULL)
 		return;
-	index = index_open(keyIndex, AccessShareLock);
 	table->keyCount = index->rd_index->indnkeyatts;
 	table->key = palloc0(sizeof(TrackedColumn) * table->keyCount);
 	for (int i = 0; i < table->keyCount; i++)
@@ -303,6 +341,7 @@ DescribeOwner(TrackedTable *table, Relation relation)
 	SoftTableId soft = inDataSchema && InstallationOwnsTable(root) ? SoftTableByName(name) : SOFT_NONE;
 	AttrNumber	org = get_attnum(relid, soft == SOFT_NONE ? "OrgId" : softTables[soft].orgColumn);
 
+	table->root = root;
 	if (org > 0 && get_atttype(relid, org) == UUIDOID)
 		table->org = org;
 	if (soft != SOFT_NONE)

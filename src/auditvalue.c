@@ -14,20 +14,32 @@
 #include "utils/json.h"
 #include "utils/numeric.h"
 
+#include "attempt.h"
 #include "auditlog.h"
 
-/* so many bytes of JSON may a byte of a value become, where it is not text */
-#define GROWTH 8
+/* jsonb takes numbers of any length that is less than this */
+#define DIGITS_MOST 1000
+
+/* an array or a composite beyond so many bytes may become more than JSON, or one piece of memory, has room for */
+#define CERTAIN_MOST 65536
+
+typedef struct Conversion
+{
+	const TrackedColumn *column;
+	Datum		value;
+	Jsonb	   *json;
+} Conversion;
 
 static void SetString(JsonbValue *out, const char *text, int length);
-static void SetJson(JsonbValue *out, Jsonb *json);
+static void SetJson(JsonbValue *out, Jsonb *json, int64 *room);
 static void SetInteger(JsonbValue *out, int64 value);
 static void SetNumeric(JsonbValue *out, Datum value);
 static void SetOmitted(JsonbValue *out, int64 bytes);
-static bool FitsIn(const TrackedColumn *column, Datum value, int64 *room, int64 *size);
+static bool FitsIn(const TrackedColumn *column, Datum value, int64 room, int64 *size);
 static bool JsonMayFail(const char *text, int length);
-static void SetOther(JsonbValue *out, const TrackedColumn *column, Datum value);
-static void SetValue(JsonbValue *out, const TrackedColumn *column, Datum value);
+static void MakeJson(void *state);
+static void SetOther(JsonbValue *out, const TrackedColumn *column, Datum value, int64 *room);
+static void SetValue(JsonbValue *out, const TrackedColumn *column, Datum value, int64 *room);
 
 static void
 SetString(JsonbValue *out, const char *text, int length)
@@ -39,10 +51,16 @@ SetString(JsonbValue *out, const char *text, int length)
 
 /* A scalar by itself is an array of one in jsonb. Keys that name secrets are masked. */
 static void
-SetJson(JsonbValue *out, Jsonb *json)
+SetJson(JsonbValue *out, Jsonb *json, int64 *room)
 {
 	JsonbValue *masked = NULL;
 
+	*room -= VARSIZE(json);
+	if (*room < 0)
+	{
+		SetOmitted(out, VARSIZE(json) - VARHDRSZ);
+		return;
+	}
 	if (JB_ROOT_IS_SCALAR(json))
 	{
 		(void) JsonbExtractScalar(&json->root, out);
@@ -62,49 +80,36 @@ SetOmitted(JsonbValue *out, int64 bytes)
 	JsonbParseState *state = NULL;
 	JsonbValue	key;
 	JsonbValue	size;
+	int64		room = AUDIT_VALUES_MOST;
 
 	SetString(&key, "omitted", (int) strlen("omitted"));
 	SetInteger(&size, bytes);
 	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	(void) pushJsonbValue(&state, WJB_KEY, &key);
 	(void) pushJsonbValue(&state, WJB_VALUE, &size);
-	SetJson(out, JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+	SetJson(out, JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)), &room);
 }
 
-/* Say whether a value may still become part of the diff, and take its room. */
+/* Say whether a value may still become part of the diff. */
 static bool
-FitsIn(const TrackedColumn *column, Datum value, int64 *room, int64 *size)
+FitsIn(const TrackedColumn *column, Datum value, int64 room, int64 *size)
 {
-	int64		needed;
-
-	if (column->length != -1)
-		return true;
-	*size = (int64) toast_raw_datum_size(value) - VARHDRSZ;
-	needed = column->kind == DIFF_TEXT ? *size : *size * GROWTH;
-	if (needed > *room)
-		return false;
-	*room -= needed;
-	return true;
+	*size = column->length == -1 ? (int64) toast_raw_datum_size(value) - VARHDRSZ : 0;
+	return *size <= room;
 }
 
-/* The type json takes what jsonb refuses: \u0000, halves of surrogate pairs, numbers out of all bounds. */
+/* The type json takes what jsonb refuses: \u0000, halves of surrogate pairs, numbers of too many digits. */
 static bool
 JsonMayFail(const char *text, int length)
 {
-	for (int i = 0; i + 1 < length; i++)
-	{
-		if (text[i] == '\\' && text[i + 1] == 'u')
-			return true;
-		if ((text[i] == 'e' || text[i] == 'E') && i > 0 && text[i - 1] >= '0' && text[i - 1] <= '9')
-		{
-			int			digits = i + 1 + (text[i + 1] == '-' || text[i + 1] == '+');
-			int			start = digits;
+	int			digits = 0;
 
-			while (digits < length && text[digits] >= '0' && text[digits] <= '9')
-				digits++;
-			if (digits - start > 3)
-				return true;
-		}
+	for (int i = 0; i < length; i++)
+	{
+		digits = text[i] >= '0' && text[i] <= '9' ? digits + 1 : 0;
+		if (digits > DIGITS_MOST || ((text[i] == 'e' || text[i] == 'E') && i + 1 < length && strchr("+-0123456789", text[i + 1])) ||
+			(text[i] == '\\' && i + 1 < length && text[i + 1] == 'u'))
+			return true;
 	}
 	return false;
 }
@@ -133,28 +138,52 @@ SetNumeric(JsonbValue *out, Datum value)
 }
 
 static void
-SetOther(JsonbValue *out, const TrackedColumn *column, Datum value)
+MakeJson(void *state)
 {
-	text	   *plain;
+	Conversion *conversion = state;
+
+	conversion->json = DatumGetJsonbP(FunctionCall1(unconstify(FmgrInfo *, &conversion->column->toJson), conversion->value));
+}
+
+/*
+ * A value as to_jsonb() makes it. Where that may fail it is tried, and what cannot be JSON is left out: it is the user's own statement
+ * that would fail.
+ */
+static void
+SetOther(JsonbValue *out, const TrackedColumn *column, Datum value, int64 *room)
+{
+	Conversion	conversion = {column, value, NULL};
+	bool		mayFail = column->mayFail || (column->length == -1 && toast_raw_datum_size(value) > CERTAIN_MOST);
+	ErrorData  *error;
 
 	if (column->kind == DIFF_JSON)
 	{
-		plain = DatumGetTextPP(value);
-		if (JsonMayFail(VARDATA_ANY(plain), (int) VARSIZE_ANY_EXHDR(plain)))
-		{
-			int			masked;
-			char	   *string = MaskText(VARDATA_ANY(plain), (int) VARSIZE_ANY_EXHDR(plain), &masked);
+		text	   *plain = DatumGetTextPP(value);
 
-			SetString(out, string, (int) strlen(string));
-			return;
-		}
+		mayFail = mayFail || JsonMayFail(VARDATA_ANY(plain), (int) VARSIZE_ANY_EXHDR(plain));
 	}
-	SetJson(out, DatumGetJsonbP(FunctionCall1(unconstify(FmgrInfo *, &column->toJson), value)));
+	if (!mayFail)
+	{
+		MakeJson(&conversion);
+		SetJson(out, conversion.json, room);
+		return;
+	}
+	error = Attempt(MakeJson, &conversion);
+	if (error == NULL)
+	{
+		SetJson(out, conversion.json, room);
+		return;
+	}
+	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_DATA_EXCEPTION &&
+		ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_PROGRAM_LIMIT_EXCEEDED &&
+		ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_INTERNAL_ERROR)
+		ReThrowError(error);
+	SetOmitted(out, column->length == -1 ? (int64) toast_raw_datum_size(value) - VARHDRSZ : column->length);
 }
 
 /* A value that is shown. */
 static void
-SetValue(JsonbValue *out, const TrackedColumn *column, Datum value)
+SetValue(JsonbValue *out, const TrackedColumn *column, Datum value, int64 *room)
 {
 	text	   *plain;
 	char	   *string;
@@ -164,6 +193,7 @@ SetValue(JsonbValue *out, const TrackedColumn *column, Datum value)
 		case DIFF_TEXT:
 			plain = DatumGetTextPP(value);
 			SetString(out, VARDATA_ANY(plain), (int) VARSIZE_ANY_EXHDR(plain));
+			*room -= VARSIZE_ANY_EXHDR(plain);
 			break;
 		case DIFF_BOOL:
 			out->type = jbvBool;
@@ -190,10 +220,10 @@ SetValue(JsonbValue *out, const TrackedColumn *column, Datum value)
 			SetString(out, string, (int) strlen(string));
 			break;
 		case DIFF_JSONB:
-			SetJson(out, DatumGetJsonbP(value));
+			SetJson(out, DatumGetJsonbP(value), room);
 			break;
 		default:
-			SetOther(out, column, value);
+			SetOther(out, column, value, room);
 			break;
 	}
 }
@@ -208,8 +238,8 @@ AuditValueToJson(JsonbValue *out, const TrackedColumn *column, Datum value, bool
 		out->type = jbvNull;
 	else if (column->masked)
 		SetString(out, AUDIT_MASK, (int) strlen(AUDIT_MASK));
-	else if (!FitsIn(column, value, room, &size))
+	else if (!FitsIn(column, value, *room, &size))
 		SetOmitted(out, size);
 	else
-		SetValue(out, column, value);
+		SetValue(out, column, value, room);
 }

@@ -17,6 +17,7 @@
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
+#include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -63,6 +64,8 @@ AuditWriterOpen(int room, MemoryContext waiting)
 {
 	AuditWriter *writer = palloc0(sizeof(AuditWriter));
 
+	PreventCommandIfReadOnly("writing into the audit log");
+	PreventCommandIfParallelMode("writing into the audit log");
 	writer->logs = OpenLogs();
 	writer->waiting = waiting;
 	writer->partition = AuditPlaceOpen(writer->logs, GetCurrentTransactionStartTimestamp(), &writer->columns);

@@ -38,6 +38,10 @@
 
 #define MONTHS_MOST 120
 
+/* how long a lock is waited for, and how long nobody has to wait for us then */
+#define WAIT_FOR_LOCK_MS 100
+#define WAIT_BETWEEN_MS 200
+
 typedef struct Maintenance
 {
 	int			months;			/* ahead of this one */
@@ -54,11 +58,13 @@ static LOCKTAG runLock;
 
 static void ReadArguments(FunctionCallInfo fcinfo, Maintenance *run);
 static void RunAttempt(void *state);
+static ErrorData *AttemptPart(Maintenance *run);
 static bool RunMaintenancePart(Maintenance *run, const char *what, void (*part) (Maintenance *));
 static void MoveMonth(Maintenance *run);
 static void MoveRows(Maintenance *run, const AuditMonth *month);
 static void MakeMonths(Maintenance *run);
 static void DropMonth(Maintenance *run);
+static bool IsHeld(Maintenance *run, Oid partition);
 static void SummarizeFullRanges(Oid relid, Oid indexId);
 static void SummarizeMonths(Maintenance *run);
 static void FoldCounts(Maintenance *run);
@@ -74,7 +80,7 @@ static const char *const nextMonthQuery =
 
 /* the schema, twice the month */
 static const char *const moveStatements =
-	"SELECT format('CREATE TABLE %1$I.%2$I (LIKE %1$I.\"AuditLogs\" INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING STORAGE);"
+	"SELECT format('CREATE TABLE %1$I.%2$I (LIKE %1$I.\"AuditLogs\" INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING GENERATED INCLUDING STORAGE INCLUDING COMPRESSION);"
 	" WITH moved AS (DELETE FROM ONLY %1$I.\"AuditLogs_default\" WHERE \"CreatedAt\" >= %3$L AND \"CreatedAt\" < %4$L RETURNING %5$s)"
 	" INSERT INTO %1$I.%2$I (%5$s) SELECT %5$s FROM moved;"
 	" ALTER TABLE %1$I.\"AuditLogs\" ATTACH PARTITION %1$I.%2$I FOR VALUES FROM (%3$L) TO (%4$L)', $1, $2, $3, $4, string_agg(quote_ident(a.attname), ', '))"
@@ -127,11 +133,36 @@ RunAttempt(void *state)
 	run->target = FindInstalledTarget();
 	RequireTargetOwner(run->target);
 	SetUserIdAndSecContext(run->target->owner, scope.context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
-	SetInScope("lock_timeout", psprintf(INT64_FORMAT "ms", run->lockTimeout));
+	SetInScope("lock_timeout", psprintf("%dms", (int) Max(Min(run->lockTimeout, WAIT_FOR_LOCK_MS), 1)));
 	SetInScope("client_min_messages", "warning");
+	/* so that bounds of partitions are read as they were written */
+	SetInScope("TimeZone", "UTC");
+	SetInScope("DateStyle", "ISO, YMD");
 	run->part(run);
 	LeaveSteps(&scope);
 	StoreEnd();
+}
+
+/*
+ * Attempt a part until lock_timeout is over. Each time it waits for a lock only a moment, since whoever wants the table after us
+ * waits with us.
+ */
+static ErrorData *
+AttemptPart(Maintenance *run)
+{
+	TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), run->lockTimeout);
+
+	for (;;)
+	{
+		TimestampTz after = run->after;
+		ErrorData  *error = Attempt(RunAttempt, run);
+
+		SPI_commit();
+		if (error == NULL || error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE || GetCurrentTimestamp() >= deadline)
+			return error;
+		run->after = after;
+		WaitFor(WAIT_BETWEEN_MS);
+	}
 }
 
 /* Run a part and commit it; false: it is not done, and why was said. */
@@ -142,8 +173,7 @@ RunMaintenancePart(Maintenance *run, const char *what, void (*part) (Maintenance
 	ErrorData  *error;
 
 	run->part = part;
-	error = Attempt(RunAttempt, run);
-	SPI_commit();
+	error = AttemptPart(run);
 	MemoryContextSwitchTo(caller);
 	if (error && error->sqlerrcode == ERRCODE_QUERY_CANCELED)
 		ReThrowError(error);
@@ -195,7 +225,8 @@ MoveRows(Maintenance *run, const AuditMonth *month)
 	Datum		values[4] = {CStringGetTextDatum(NameStr(run->target->schema)), CStringGetTextDatum(month->partition),
 		CStringGetTextDatum(month->from), CStringGetTextDatum(month->to)};
 
-	LockRelationOid(FindAuditLogs(run->target), ShareUpdateExclusiveLock);
+	/* with the default partition alone, an INSERT that has chosen it and waits for it would be refused (23514) afterwards */
+	LockRelationOid(FindAuditLogs(run->target), AccessExclusiveLock);
 	LockRelationOid(get_relname_relid("AuditLogs_default", run->target->schemaOid), AccessExclusiveLock);
 	SetInScope("photoflow.hard_delete", "on");	/* its rows are not lost, they move */
 	RunGenerated(moveStatements, 4, types, values);
@@ -216,17 +247,38 @@ DropMonth(Maintenance *run)
 	Datum		values[1] = {TimestampTzGetDatum(run->after)};
 	const char *schema = NameStr(run->target->schema);
 	Oid			partition;
-	char	   *name;
 
 	run->finished = RunSteps(ExpandSchema(oldMonthQuery, schema), 1, types, values) == 0;
 	if (run->finished)
 		return;
 	partition = DatumGetObjectId(StoreDatum(0, 1));
 	run->after = DatumGetTimestampTz(StoreDatum(0, 2));
-	name = quote_qualified_identifier(schema, get_rel_name(partition));
-	if (RunSteps(psprintf("%s%s a WHERE a.\"OrgId\" = r.\"OrgId\") LIMIT 1", ExpandSchema(heldQuery, schema), name), 0, NULL, NULL) > 0)
+	if (IsHeld(run, partition))
 		return;
-	(void) RunSteps(psprintf("DROP TABLE %s", name), 0, NULL, NULL);
+	run->finished = true;		/* with the whole log in use, no other month can be dropped either */
+	LockRelationOid(FindAuditLogs(run->target), AccessExclusiveLock);
+	run->finished = false;
+	if (!get_rel_relispartition(partition))
+		return;					/* dropped or detached meanwhile */
+	if (!ConditionalLockRelationOid(partition, AccessExclusiveLock))
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("partition \"%s\" is in use", get_rel_name(partition))));
+	/* nobody writes the month any more, nor holds an organization now, and what was committed meanwhile is seen */
+	LockRelationOid(get_relname_relid("RetentionRules", run->target->schemaOid), ShareLock);
+	if (!IsHeld(run, partition))
+		(void) RunSteps(psprintf("DROP TABLE %s", quote_qualified_identifier(schema, get_rel_name(partition))), 0, NULL, NULL);
+}
+
+/* Say whether a month has rows of an organization under legal hold. */
+static bool
+IsHeld(Maintenance *run, Oid partition)
+{
+	const char *schema = NameStr(run->target->schema);
+	const char *name = get_rel_name(partition);
+
+	return name && RunSteps(psprintf("%s%s a WHERE a.\"OrgId\" = r.\"OrgId\") LIMIT 1", ExpandSchema(heldQuery, schema),
+									 quote_qualified_identifier(schema, name)), 0, NULL, NULL) > 0;
 }
 
 /* The range that is being filled stays out: each row that came into it would write its summary anew. */
@@ -275,14 +327,21 @@ FoldCounts(Maintenance *run)
 static void
 RunMaintenance(Maintenance *run)
 {
+	bool		done;
+
 	run->memory = AllocSetContextCreate(CurrentMemoryContext, "photoflow maintenance", ALLOCSET_DEFAULT_SIZES);
 	run->after = DT_NOBEGIN;
-	while (RunMaintenancePart(run, "rows of the default partition", MoveMonth) && !run->finished)
-		 /* the next month */ ;
+	do
+		done = RunMaintenancePart(run, "rows of the default partition", MoveMonth);
+	while (done && !run->finished);
 	(void) RunMaintenancePart(run, "partitions ahead", MakeMonths);
 	run->after = DT_NOBEGIN;
-	while (RunMaintenancePart(run, "partitions that are kept no longer", DropMonth) && !run->finished)
-		 /* the next month */ ;
+	do
+	{
+		TimestampTz before = run->after;
+
+		done = RunMaintenancePart(run, "partitions that are kept no longer", DropMonth) || run->after != before;
+	} while (done && !run->finished);
 	(void) RunMaintenancePart(run, "summaries of pages", SummarizeMonths);
 	(void) RunMaintenancePart(run, "counts of failure records", FoldCounts);
 	if (run->failure)
@@ -297,6 +356,11 @@ PHOTOFLOW_FUNCTION(photoflow_maintain)
 	Maintenance run;
 
 	RequireCommits(fcinfo, "photoflow.maintain()");
+	if (IsolationUsesXactSnapshot())
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("maintain() must see what is committed while it waits for a lock"),
+				 errhint("SET default_transaction_isolation = 'read committed'.")));
 	ReadArguments(fcinfo, &run);
 	AuditRequireTables();
 	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)
@@ -331,6 +395,8 @@ PHOTOFLOW_FUNCTION(photoflow_set_audit_retention)
 
 	RequireNotNegative(fcinfo, 0, "keep_for", "Give how long a month is kept after its end, or NULL for ever.");
 	AuditRequireTables();
+	if (!PG_ARGISNULL(0))		/* that it is no longer than time */
+		(void) DirectFunctionCall2(timestamptz_mi_interval, TimestampTzGetDatum(GetCurrentTimestamp()), values[0]);
 	StoreBegin();
 	EnterSteps(&scope, GetUserId());
 	target = FindInstalledTarget();

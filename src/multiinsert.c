@@ -160,16 +160,21 @@ void
 MultiInsertFlush(MultiInserter *inserter)
 {
 	ResultRelInfo *target = inserter->target;
+	MemoryContext caller;
 
 	if (inserter->filled == 0)
 		return;
+	/* as COPY does, since it leaves behind what it allocates */
+	caller = MemoryContextSwitchTo(GetPerTupleMemoryContext(inserter->estate));
 	table_multi_insert(target->ri_RelationDesc, inserter->slots, inserter->filled, GetCurrentCommandId(true), inserter->options,
 					   inserter->bulk);
+	MemoryContextSwitchTo(caller);
 	for (int i = 0; i < inserter->filled && target->ri_NumIndices > 0; i++)
 	{
 		ResetPerTupleExprContext(inserter->estate);
 		(void) InsertIndexTuples(target, inserter->slots[i], inserter->estate);
 	}
+	ResetPerTupleExprContext(inserter->estate);
 	inserter->filled = 0;
 }
 

@@ -13,6 +13,7 @@
 #include "utils/memutils.h"
 #include "utils/numeric.h"
 
+#include "attempt.h"
 #include "auditlog.h"
 #include "store.h"
 #include "tenant.h"
@@ -45,13 +46,13 @@ static const struct
 	AuditColumn column;
 	bool		masked;
 }			arguments[OA_COUNT] = {
-	[OA_SERVICE] = {"service_name", TEXTOID, AC_SERVICE, false}, [OA_ACTION] = {"action", TEXTOID, AC_ACTION, false},
+	[OA_SERVICE] = {"service_name", TEXTOID, AC_SERVICE, true}, [OA_ACTION] = {"action", TEXTOID, AC_ACTION, true},
 	[OA_ENTITY_TYPE] = {"entity_type", TEXTOID, AC_ENTITY_TYPE, false}, [OA_ENTITY] = {"entity_id", TEXTOID, AC_ENTITY, false},
 	[OA_MS] = {"execution_time_ms", INT8OID, AC_MS, false}, [OA_STATUS] = {"status", TEXTOID, AC_STATUS, false},
 	[OA_ERROR] = {"error_message", TEXTOID, AC_ERROR, true}, [OA_REQUEST] = {"request_data", JSONBOID, AC_REQUEST, true},
-	[OA_RESPONSE] = {"response_data", JSONBOID, AC_RESPONSE, true}, [OA_OPERATION] = {"operation", TEXTOID, AC_OPERATION, false},
+	[OA_RESPONSE] = {"response_data", JSONBOID, AC_RESPONSE, true}, [OA_OPERATION] = {"operation", TEXTOID, AC_OPERATION, true},
 	[OA_ADDITIONAL] = {"additional_data", JSONBOID, AC_ADDITIONAL, true},
-	[OA_STARTED] = {"started_at", TIMESTAMPTZOID, AC_STARTED, false}, [OA_ADDRESS] = {"ip_address", TEXTOID, AC_ADDRESS, false},
+	[OA_STARTED] = {"started_at", TIMESTAMPTZOID, AC_STARTED, false}, [OA_ADDRESS] = {"ip_address", TEXTOID, AC_ADDRESS, true},
 	[OA_AGENT] = {"user_agent", TEXTOID, AC_AGENT, true}
 };
 
@@ -65,6 +66,12 @@ typedef struct Operation
 
 #define ENTRY_NONE (-1)
 
+typedef struct TimeText
+{
+	char	   *text;
+	Datum		value;
+} TimeText;
+
 pg_noreturn static void Refuse(const Operation *operation, int code, const char *message, const char *hint);
 static void Check(const Operation *operation);
 static Datum MaskArgument(OperationArgument argument, Datum value);
@@ -72,6 +79,8 @@ static void SetTimes(AuditRow *row);
 static void FillRow(AuditRow *row, const Operation *operation);
 static void ReadMember(Operation *operation, OperationArgument argument, JsonbValue *value);
 static bool ReadInt8(JsonbValue *value, Datum *result);
+static void ParseTime(void *state);
+static bool ReadTime(JsonbValue *value, Datum *result);
 static void ReadEntry(Operation *operation, JsonbValue *entry);
 static void Prepare(AuditRow *row);
 
@@ -199,6 +208,26 @@ ReadInt8(JsonbValue *value, Datum *result)
 	return *end == '\0' && errno == 0;
 }
 
+static void
+ParseTime(void *state)
+{
+	TimeText   *time = state;
+
+	time->value = DirectFunctionCall3(timestamptz_in, CStringGetDatum(time->text), ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
+}
+
+static bool
+ReadTime(JsonbValue *value, Datum *result)
+{
+	TimeText	time = {pnstrdup(value->val.string.val, value->val.string.len), (Datum) 0};
+	ErrorData  *error = Attempt(ParseTime, &time);
+
+	if (error && ERRCODE_TO_CATEGORY(error->sqlerrcode) != ERRCODE_DATA_EXCEPTION)
+		ReThrowError(error);
+	*result = time.value;
+	return error == NULL;
+}
+
 /* Read one argument out of an object; raise 22023 where it is of another type. */
 static void
 ReadMember(Operation *operation, OperationArgument argument, JsonbValue *value)
@@ -218,11 +247,7 @@ ReadMember(Operation *operation, OperationArgument argument, JsonbValue *value)
 			fits = ReadInt8(value, &operation->values[argument]);
 			break;
 		case TIMESTAMPTZOID:
-			fits = value->type == jbvString;
-			if (fits)
-				operation->values[argument] =
-					DirectFunctionCall3(timestamptz_in, CStringGetDatum(pnstrdup(value->val.string.val, value->val.string.len)),
-										ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
+			fits = value->type == jbvString && ReadTime(value, &operation->values[argument]);
 			break;
 		default:
 			fits = value->type == jbvString;
@@ -234,7 +259,7 @@ ReadMember(Operation *operation, OperationArgument argument, JsonbValue *value)
 	if (!fits)
 		Refuse(operation, ERRCODE_INVALID_PARAMETER_VALUE,
 			   psprintf("\"%s\" is not of type %s", arguments[argument].name,
-						arguments[argument].type == INT8OID ? "bigint" : "text"),
+						format_type_be(arguments[argument].type)),
 			   "Values are as the arguments of log_operation().");
 }
 

@@ -117,6 +117,14 @@ UuidEquals(const pg_uuid_t *a, const pg_uuid_t *b)
 	return memcmp(a, b, UUID_LEN) == 0;
 }
 
+static inline bool
+UuidIsNil(const pg_uuid_t *value)
+{
+	static const pg_uuid_t nil = {{0}};
+
+	return UuidEquals(value, &nil);
+}
+
 /* A copy in the current memory context, as SQL functions return it. */
 static inline Datum
 UuidCopyDatum(const pg_uuid_t *value)

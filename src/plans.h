@@ -616,7 +616,7 @@ STORE_PLAN(PLAN_AUDIT_ADD, STORE_BOOKS,
 #define AUDIT_PERCENTILE(part) "pg_catalog.percentile_disc(" part ") WITHIN GROUP (ORDER BY a.[ExecutionTimeMs])"
 #define AUDIT_SLOW(org) \
 	"SELECT a.[ServiceName]::pg_catalog.text, a.[Action]::pg_catalog.text, pg_catalog.count(*)," \
-	" pg_catalog.round(pg_catalog.avg(a.[ExecutionTimeMs]), 1), " AUDIT_PERCENTILE("0.5") ", " AUDIT_PERCENTILE("0.95") ", " \
+	" pg_catalog.round(pg_catalog.sum(a.[ExecutionTimeMs]) OPERATOR(pg_catalog.*) 1.0000 OPERATOR(pg_catalog./) pg_catalog.count(*), 1), " AUDIT_PERCENTILE("0.5") ", " AUDIT_PERCENTILE("0.95") ", " \
 	AUDIT_PERCENTILE("0.99") ", pg_catalog.max(a.[ExecutionTimeMs])," \
 	" pg_catalog.count(*) FILTER (WHERE a.[ExecutionTimeMs] OPERATOR(pg_catalog.>=) $2)" \
 	AUDIT_SINCE(" AND a.[ExecutionTimeMs] IS NOT NULL" org) " GROUP BY 1, 2" \
@@ -629,7 +629,7 @@ STORE_PLAN(PLAN_AUDIT_ADD, STORE_BOOKS,
 	" g (service, action, failures, calls) AS (SELECT service, action, pg_catalog.count(*) FILTER (WHERE failed), pg_catalog.count(*) FROM c" \
 	" GROUP BY service, action)" \
 	" SELECT g.service, g.action, g.failures, g.calls, pg_catalog.round(g.failures::pg_catalog.numeric OPERATOR(pg_catalog./) g.calls, 4)," \
-	" l.message, l.at FROM g JOIN l ON g.service IS NOT DISTINCT FROM l.service AND g.action IS NOT DISTINCT FROM l.action" \
+	" l.message, l.at FROM g JOIN l ON (g.service == l.service OR (g.service IS NULL AND l.service IS NULL)) AND (g.action == l.action OR (g.action IS NULL AND l.action IS NULL))" \
 	" ORDER BY g.failures DESC, l.at DESC, g.service, g.action LIMIT $2"
 #define AUDIT_LATENCY(org) \
 	"SELECT CASE WHEN a.[ExecutionTimeMs] OPERATOR(pg_catalog.<=) 0 THEN 0 ELSE pg_catalog.length(pg_catalog.ltrim(" \

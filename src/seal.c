@@ -12,8 +12,10 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "common/cryptohash.h"
+#include "commands/trigger.h"
 #include "common/sha2.h"
 #include "funcapi.h"
+#include "commands/trigger.h"
 #include "common/sha2.h"
 #include "funcapi.h"
 #include "miscadmin.h"
@@ -21,6 +23,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
 
 #include "auditlog.h"
 #include "photo.h"
@@ -233,6 +236,8 @@ PHOTOFLOW_FUNCTION(photoflow_seal_partition)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("partition \"%s\" is sealed already", get_rel_name(relid)),
 				 errhint("SELECT * FROM photoflow.verify_partition(partition) says whether it is as it was.")));
+	(void) RunSteps(psprintf("CREATE TRIGGER \"" AUDIT_SEALED_TRIGGER "\" BEFORE INSERT ON %s FOR EACH ROW EXECUTE FUNCTION photoflow.keep_sealed()",
+							 quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid))), 0, NULL, NULL);
 	LeaveSteps(&scope);
 	StoreEnd();
 	values[0] = Int64GetDatum(digest.rows);
@@ -269,4 +274,16 @@ PHOTOFLOW_FUNCTION(photoflow_verify_partition)
 	StoreEnd();
 	values[4] = CStringGetTextDatum(digest.hex);
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(KeepRowType(&desc, columns, lengthof(columns)), values, nulls)));
+}
+
+/* A month that is sealed takes no row any more: it would look as if somebody had tampered with it. */
+PHOTOFLOW_FUNCTION(photoflow_keep_sealed)
+{
+	TriggerData *trigger = RequireTrigger(fcinfo, "keep_sealed", BEFORE_INSERT_ROW, "BEFORE INSERT FOR EACH ROW");
+
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("partition \"%s\" is sealed", RelationGetRelationName(trigger->tg_relation)),
+			 errdetail_internal("{\"entity\": \"AuditSeal\", \"id\": \"%s\"}", RelationGetRelationName(trigger->tg_relation)),
+			 errhint("Leave \"CreatedAt\" out; a month that is over takes no row any more once it is sealed.")));
 }

@@ -55,6 +55,7 @@ static uint64 rolesGeneration = 1;
 
 static bool CheckGiven(char **value, void **extra, GucSource source);
 static bool CheckUuid(char **value, void **extra, GucSource source);
+static bool CheckOrg(char **value, void **extra, GucSource source);
 static bool CheckVerified(char **value, void **extra, GucSource source);
 static void AssignOrg(const char *value, void *extra);
 static void AssignUser(const char *value, void *extra);
@@ -101,6 +102,20 @@ CheckUuid(char **value, void **extra, GucSource source)
 	if (*extra == NULL)
 		return false;
 	memcpy(*extra, &parsed, sizeof(parsed));
+	return true;
+}
+
+/* Rows of the audit log that belong to nobody have the nil uuid: no application works for that, only the database itself does. */
+static bool
+CheckOrg(char **value, void **extra, GucSource source)
+{
+	if (!CheckUuid(value, extra, source))
+		return false;
+	if (*extra && !settingVerified && !InitializingParallelWorker && UuidIsNil(*extra))
+	{
+		GUC_check_errdetail("The nil uuid is no organization.");
+		return false;
+	}
 	return true;
 }
 
@@ -225,7 +240,7 @@ ContextDefineSettings(void)
 {
 	DefineRequireToken();
 	/* set by the application for each request, best by photoflow.set_context() */
-	DefineString("photoflow.org_id", "The organization that the application works for.", &orgText, CheckUuid, AssignOrg);
+	DefineString("photoflow.org_id", "The organization that the application works for.", &orgText, CheckOrg, AssignOrg);
 	DefineString("photoflow.user_id", "The application user.", &userText, CheckUuid, AssignUser);
 	/* decides which triggers may be fired; the owner of the tables acts as super_admin while it is unset */
 	DefineString("photoflow.role", "The role or roles of the application user, separated by commas.", &roleText,

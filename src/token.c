@@ -263,7 +263,7 @@ ReadClaims(const char *claims, int length, Claims *result)
 	if (members == NIL)
 		RefuseToken("malformed", "Its claims are not one JSON object in which every name comes once.");
 	CheckTimes(members, result);
-	if (!ReadUuid(members, "org_id", &result->org))
+	if (!ReadUuid(members, "org_id", &result->org) || UuidIsNil(&result->org))
 		RefuseToken("claims", HINT_CLAIMS);
 	result->hasUser = ReadUuid(members, "sub", &result->user);
 	result->roles = ReadRoles(members);

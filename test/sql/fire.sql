@@ -9,7 +9,7 @@ SELECT lab.album(201, bare => true) AS album \gset
 
 -- the whole way: who does what, which stages appear, what the album looks like
 SET ROLE regress_photoflow_app;
-SET photoflow.org_id = '00000000-0000-0000-0000-000000000000';
+SET photoflow.org_id = '00000000-0000-0000-0000-0000000000ff';
 SELECT set_config('photoflow.org_id', lab.org(1)::text, false) = lab.org(1)::text AS org;
 SELECT set_config('photoflow.user_id', lab.id('user', 1)::text, false) = lab.id('user', 1)::text AS "user";
 SET photoflow.role = 'photographer';

@@ -57,7 +57,7 @@ is(refusal('studio', 'busy', "$me SELECT photoflow.$_"), 'PF040', "migrate first
 my %others = map { $_ => 1 } 'retry_delay', 'normalise_error', 'error_fingerprint', 'keep_failure', 'count_failure', 'forget_failures', 'failure_policies_changed', 'grant_worker', 'revoke_worker', 'failure_worker',
 	'list_failure_stats', 'list_failure_policies',
 	# of 1.4
-	'log_operation', 'log_operations', 'track', 'untrack', 'record_changes', 'keep_audit', 'entity_timeline', 'slow_operations', 'failed_operations', 'latency_histogram', 'maintain', 'set_audit_retention', 'seal_partition',
+	'log_operation', 'log_operations', 'track', 'untrack', 'record_changes', 'keep_audit', 'keep_sealed', 'entity_timeline', 'slow_operations', 'failed_operations', 'latency_histogram', 'maintain', 'set_audit_retention', 'seal_partition',
 	'verify_partition', 'list_audit_partitions', 'list_refusals', 'counts_refusals';
 my %known = map { $_ => 1 } @functions, keys %refused, keys %others;
 is(join(' ', grep { !$known{$_} } split /\n/, $node->safe_psql('busy', $functions)), '', 'no function of 1.3 is forgotten here');
