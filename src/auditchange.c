@@ -1,7 +1,7 @@
 /*
  * auditchange.c: the trigger that records what happens to the rows of a tracked table.
  *
- *     CREATE TRIGGER "zz_PhotoflowAuditUpdate" AFTER UPDATE ON "Albums" REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
+ *     CREATE TRIGGER "00_PhotoflowAuditUpdate" AFTER UPDATE ON "Albums" REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
  *         FOR EACH STATEMENT EXECUTE FUNCTION photoflow.record_changes('mask:Title')
  *
  * Once a statement the transition tables are walked in step; the rows of a partitioned or inherited table, which have none where the

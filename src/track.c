@@ -3,7 +3,8 @@
  *
  * The triggers are all that is remembered: what is ignored or masked are their arguments, so that a dump keeps it, and a table that is
  * dropped leaves nothing behind. A partitioned table has row triggers, which PostgreSQL clones to all its partitions, also to those to
- * come; of a family of inheritance each member has them.
+ * come; of a family of inheritance each member has them. So does a table whose rows a user's trigger may change again. Ours come first,
+ * so that what others do is recorded behind what fired them.
  */
 #include "photoflow.h"
 
@@ -30,11 +31,11 @@ static const struct
 	bool		byRow;
 	bool		byStatement;	/* TRUNCATE goes with both */
 }			triggers[] = {
-	{"zz_PhotoflowAuditInsert", "INSERT", "REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT", false, true},
-	{"zz_PhotoflowAuditUpdate", "UPDATE", "REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT", false, true},
-	{"zz_PhotoflowAuditDelete", "DELETE", "REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT", false, true},
-	{"zz_PhotoflowAuditRow", "INSERT OR UPDATE OR DELETE", "FOR EACH ROW", true, false},
-	{"zz_PhotoflowAuditTruncate", "TRUNCATE", "FOR EACH STATEMENT", true, true}
+	{"00_PhotoflowAuditInsert", "INSERT", "REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT", false, true},
+	{"00_PhotoflowAuditUpdate", "UPDATE", "REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT", false, true},
+	{"00_PhotoflowAuditDelete", "DELETE", "REFERENCING OLD TABLE AS old_rows FOR EACH STATEMENT", false, true},
+	{"00_PhotoflowAuditRow", "INSERT OR UPDATE OR DELETE", "FOR EACH ROW", true, false},
+	{"00_PhotoflowAuditTruncate", "TRUNCATE", "FOR EACH STATEMENT", true, true}
 };
 
 static Oid	TableArgument(FunctionCallInfo fcinfo, LOCKMODE mode);
@@ -43,6 +44,7 @@ static void RequireTrackable(Oid relid);
 static void AppendColumns(StringInfo out, FunctionCallInfo fcinfo, int number, const char *argument, const char *prefix, Oid relid);
 static char *QualifiedTable(Oid relid);
 static void DropTriggers(Oid relid, bool all, bool byRow);
+static bool HasRowTriggers(Oid relid);
 static void ChangeTriggers(Oid relid, const char *arguments);
 static void ChangeFamily(FunctionCallInfo fcinfo, Oid relid, const char *arguments);
 
@@ -137,11 +139,27 @@ DropTriggers(Oid relid, bool all, bool byRow)
 			(void) RunSteps(psprintf("DROP TRIGGER \"%s\" ON %s", triggers[i].name, QualifiedTable(relid)), 0, NULL, NULL);
 }
 
+/*
+ * Say whether a user's AFTER trigger sees each row: it may change the table again, and what it does must not be recorded before the
+ * statement that fired it.
+ */
+static bool
+HasRowTriggers(Oid relid)
+{
+	Oid			types[1] = {OIDOID};
+	Datum		values[1] = {ObjectIdGetDatum(relid)};
+
+	/* tgtype's bits: 1 row, 2 before */
+	return RunSteps("SELECT FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid WHERE t.tgrelid = $1 AND t.tgtype & 3 = 1"
+					" AND NOT t.tgisinternal AND p.pronamespace <> 'photoflow'::regnamespace LIMIT 1", 1, types, values) > 0;
+}
+
 /* Give a table its triggers, or, without arguments, take them. */
 static void
 ChangeTriggers(Oid relid, const char *arguments)
 {
-	bool		byRow = get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE || has_superclass(relid) || has_subclass(relid);
+	bool		byRow = get_rel_relkind(relid) == RELKIND_PARTITIONED_TABLE || has_superclass(relid) || has_subclass(relid) ||
+		HasRowTriggers(relid);
 
 	DropTriggers(relid, arguments == NULL, byRow);
 	for (size_t i = 0; arguments && i < lengthof(triggers); i++)
