@@ -1,5 +1,5 @@
 /*
- * redact.c: keeps keys and tokens out of the server's log and out of pg_stat_activity.
+ * redact.c: keeps keys, tokens and what operations report out of the server's log and out of pg_stat_activity.
  *
  * log_statement and its kin write statements as they came, with the key or the token in it, or beside it as a
  * parameter, and for EXECUTE the prepared statement as a detail. A message in which one of the functions below is
@@ -17,7 +17,7 @@
 
 static emit_log_hook_type nextHook = NULL;
 
-static const char *const functions[] = {"authenticate", "set_token_key", "add_token_key"};
+static const char *const functions[] = {"authenticate", "set_token_key", "add_token_key", "log_operation", "log_operations"};
 
 static void Redact(ErrorData *error);
 static bool IsWord(char c);

@@ -715,6 +715,8 @@ sub secrets
 	# with authenticate() in the statement, or the transaction, as an application calls it
 	is(as('app', qq{BEGIN; SELECT org_id FROM photoflow.authenticate('$token'); COMMIT}), $org{sen}, 'everything is logged: a token');
 	$node->command_ok(['psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-U', 'app', '-d', 'studio', '-c', "SELECT FROM photoflow.authenticate('$token'); $log; $logs"], 'a token and an operation in one message');
+	# and alone: what an operation reports is not for the server's log
+	as('app', "$as{sen} $log; $logs; PREPARE reported (jsonb) AS SELECT photoflow.log_operation('Auth', 'Prepared', request_data => \$1); EXECUTE reported ('$data')");
 	append_to_file("$dir/login.sql", qq{BEGIN;\nSELECT FROM photoflow.authenticate(:token);\nEND;\n});
 	append_to_file("$dir/both.sql", qq{SELECT l IS NOT NULL FROM photoflow.authenticate(:token) CROSS JOIN LATERAL photoflow.log_operation('Auth', 'Both', request_data => :data, error_message => :error) l;\n});
 	foreach my $mode ('simple', 'extended', 'prepared')
