@@ -148,10 +148,10 @@ static void
 Redact(ErrorData *error)
 {
 	const char *inMessage = error->output_to_server ? FindSecret(error->message) : NULL;
+	bool		executes = error->output_to_server && ExecutesSecret(debug_query_string);
 
-	if (error->output_to_server && (inMessage || FindSecret(error->detail) || FindSecret(error->context) ||
-									FindSecret(error->internalquery) || FindSecret(debug_query_string) ||
-									ExecutesSecret(debug_query_string)))
+	if (error->output_to_server && (executes || inMessage || FindSecret(error->detail) || FindSecret(error->context) ||
+									FindSecret(error->internalquery) || FindSecret(debug_query_string)))
 	{
 		/* written as QUERY, whatever hide_stmt says */
 		error->internalquery = NULL;
@@ -163,7 +163,8 @@ Redact(ErrorData *error)
 		error->hide_ctx = true;
 		if (error->elevel == LOG)
 		{
-			const char *shown = inMessage ? inMessage : strchr(error->message, ':');
+			/* of what is executed, any argument may be the secret */
+			const char *shown = inMessage && !executes ? inMessage : strchr(error->message, ':');
 
 			error->message = psprintf("%.*s... (not shown: it may hold a key or a token)",
 									  shown ? (int) (shown - error->message) : 0, error->message);
