@@ -26,8 +26,7 @@ static void ForgetFirstRange(Oid partition);
 static void RefuseRowsInDefault(const StepTarget *target, const AuditMonth *month);
 
 static const char *const listMonths =
-	"SELECT 'AuditLogs_' || to_char(m, 'YYYYMM'), to_char(m, 'YYYY-MM-DD') || ' 00:00:00+00',"
-	" to_char(m + interval '1 month', 'YYYY-MM-DD') || ' 00:00:00+00'"
+	"SELECT " AUDIT_MONTH_COLUMNS
 	" FROM (SELECT date_trunc('month', now() AT TIME ZONE 'UTC') + i * interval '1 month' AS m"
 	" FROM generate_series(0, $1 - 1) i) months ORDER BY 1";
 
@@ -164,10 +163,9 @@ RefuseRowsInDefault(const StepTarget *target, const AuditMonth *month)
 
 /* The owner's: sizes tell of all organizations. */
 static const char *const listPartitions =
-	"SELECT c.oid::regclass, substring(b.bound FROM $$FROM \\('([^']+)'\\)$$)::timestamptz,"
-	" substring(b.bound FROM $$TO \\('([^']+)'\\)$$)::timestamptz, pg_total_relation_size(c.oid)"
+	"SELECT c.oid::regclass, " AUDIT_BOUND("FROM") ", " AUDIT_BOUND("TO") ", pg_total_relation_size(c.oid)"
 	" - CASE WHEN pg_relation_size(c.oid) = 0 THEN pg_total_relation_size(c.oid) ELSE 0 END, greatest(c.reltuples, 0)::int8, s.\"SealedAt\""
-	" FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid CROSS JOIN LATERAL pg_get_expr(c.relpartbound, c.oid) b (bound)"
+	" FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
 	" LEFT JOIN {schema}.\"AuditSeals\" s ON s.\"Partition\" = c.relname"
 	" WHERE i.inhparent = $table${schema}.\"AuditLogs\"$table$::regclass ORDER BY 3 NULLS LAST";
 

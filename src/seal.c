@@ -26,6 +26,7 @@
 #include "utils/rel.h"
 
 #include "auditlog.h"
+#include "auditpartition.h"
 #include "photo.h"
 #include "steps.h"
 #include "store.h"
@@ -56,10 +57,9 @@ static void DigestPartition(Oid relid, Digest *digest);
 
 /* $1: the partition; its bounds, NULL for the default partition. No row: it is no partition of the log. */
 static const char *const boundsQuery =
-	"SELECT substring(b.bound FROM $$FROM \\('([^']+)'\\)$$)::timestamptz, substring(b.bound FROM $$TO \\('([^']+)'\\)$$)::timestamptz,"
-	" coalesce(substring(b.bound FROM $$TO \\('([^']+)'\\)$$)::timestamptz <= now(), false)"
-	" FROM pg_class c JOIN pg_inherits i ON i.inhrelid = c.oid JOIN pg_class p ON p.oid = i.inhparent,"
-	" pg_get_expr(c.relpartbound, c.oid) b (bound)"
+	"SELECT " AUDIT_BOUND("FROM") ", " AUDIT_BOUND("TO") ","
+	" coalesce(" AUDIT_BOUND("TO") " <= now(), false)"
+	" FROM pg_class c JOIN pg_inherits i ON i.inhrelid = c.oid JOIN pg_class p ON p.oid = i.inhparent"
 	" WHERE c.oid = $1 AND p.relname = 'AuditLogs' AND p.relnamespace = c.relnamespace";
 
 static const char *const sealStatement =
